@@ -1,0 +1,1 @@
+"""Capture files in, packets out: containers, compression, link records. Knows nothing of TCP."""

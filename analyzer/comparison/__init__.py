@@ -1,0 +1,1 @@
+"""Recordings and outcomes side by side: differences, and which are real."""

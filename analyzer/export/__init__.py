@@ -1,0 +1,1 @@
+"""Timelines and outcomes in the formats of other tools, one file each."""

@@ -1,0 +1,1 @@
+"""One interactive page from a timeline and outcomes. Never sees a simulator."""

@@ -1,0 +1,1 @@
+"""The sections of the page in reading order, one file each."""

@@ -1,0 +1,1 @@
+"""SCSI as T10 writes it, declared: operation codes and CDB layouts, status, sense."""

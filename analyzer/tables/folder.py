@@ -1,0 +1,266 @@
+"""Folders of declared tables with a manifest: the borders between decoding, replay and report.
+
+A folder is written whole beside its place and then moved there, so a reader never sees half of
+one. Reading checks every table against its declaration, since the folder may come from anywhere.
+Tables are Arrow in memory; the attributes that the contract names (``timeline.tasks``) are pandas
+DataFrames with nullable types, made when first asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analyzer.errors import UnusableInputError
+from analyzer.tables.outcome_tables import OUTCOME_TABLES
+from analyzer.tables.schema import Table
+from analyzer.tables.timeline_tables import TIMELINE_TABLES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST = "manifest.json"
+MANIFEST_LIMIT_BYTES = 16 << 20
+FORMAT_VERSION = 1
+
+
+class TableFolder:
+    """Declared tables and a manifest; subclasses name the tables."""
+
+    format_name: ClassVar[str]
+    tables: ClassVar[tuple[Table, ...]]
+
+    def __init__(self, arrow: Mapping[str, pa.Table], manifest: Mapping[str, Any] | None = None) -> None:
+        """``arrow`` holds one checked Arrow table for each declared one; ``manifest`` is plain JSON data."""
+        for table in self.tables:
+            table.check(arrow[table.name])
+        self.arrow: dict[str, pa.Table] = {table.name: arrow[table.name] for table in self.tables}
+        self.manifest: dict[str, Any] = dict(manifest or {})
+        self._frames: dict[str, pd.DataFrame] = {}
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The table as a pandas DataFrame with nullable types; the same object at every call."""
+        if name not in self._frames:
+            self._frames[name] = _to_frame(self.arrow[name])
+        return self._frames[name]
+
+    def values(self, table: str, column: str, null: Any = None) -> npt.NDArray[Any]:
+        """One column as a NumPy array, shape (rows,), with ``null`` where the table holds null.
+
+        Raises ValueError where the column holds null and no stand-in is given.
+        """
+        array = self.arrow[table].column(column).combine_chunks()
+        if array.null_count:
+            if null is None:
+                raise ValueError(f"{table}.{column} holds null and no stand-in was given")
+            array = array.fill_null(null)
+        if pa.types.is_dictionary(array.type):
+            array = array.cast(pa.string())
+        return np.asarray(array.to_numpy(zero_copy_only=False))
+
+    def is_null(self, table: str, column: str) -> npt.NDArray[np.bool_]:
+        """Where one column holds null, shape (rows,)."""
+        array = self.arrow[table].column(column).combine_chunks()
+        return np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write the folder, replacing an earlier one of the same kind; gives its path.
+
+        Raises UnusableInputError where the place holds something else or cannot be written.
+        """
+        place = Path(folder)
+        if place.exists() and not is_folder_of(place, self.format_name):
+            if not place.is_dir() or any(place.iterdir()):
+                raise UnusableInputError(
+                    f"exists and is no {self.format_name} folder; not overwritten", source=str(place)
+                )
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        except OSError as error:
+            raise UnusableInputError(f"cannot be written: {error.strerror}", source=str(place)) from None
+        try:
+            self._write_into(beside)
+            beside.chmod(0o777 & ~_umask())
+            if place.exists():
+                shutil.rmtree(place)
+            beside.rename(place)
+        except OSError as error:
+            raise UnusableInputError(f"cannot be written: {error.strerror}", source=str(place)) from None
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        return place
+
+    def _write_into(self, folder: Path) -> None:
+        for name, table in self.arrow.items():
+            pq.write_table(table, folder / f"{name}.parquet", compression="zstd", compression_level=1)
+        head = {
+            "format": self.format_name,
+            "format_version": FORMAT_VERSION,
+            "tables": {name: table.num_rows for name, table in self.arrow.items()},
+        }
+        text = json.dumps({**self.manifest, **head}, indent=1, ensure_ascii=False)
+        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Read a folder. Raises UnusableInputError where it is not one, is newer, or is damaged."""
+        place = Path(folder)
+        manifest = read_manifest(place)
+        if manifest.get("format") != cls.format_name:
+            raise UnusableInputError(
+                f"is no {cls.format_name} folder but {manifest.get('format')!r}", source=str(place)
+            )
+        if manifest.get("format_version") != FORMAT_VERSION:
+            raise UnusableInputError(
+                f"has format version {manifest.get('format_version')!r}; this analyzer reads "
+                f"{FORMAT_VERSION}",
+                source=str(place),
+            )
+        arrow = {table.name: _read_table(place, table) for table in cls.tables}
+        return cls(arrow, manifest)
+
+
+class Timeline(TableFolder):
+    """What a capture holds: sessions, connections, PDUs, tasks and events, with what was lost."""
+
+    format_name = "iscsi-timeline"
+    tables = TIMELINE_TABLES
+
+    @property
+    def captures(self) -> pd.DataFrame:
+        """The capture files, one row each."""
+        return self.frame("captures")
+
+    @property
+    def sessions(self) -> pd.DataFrame:
+        """The iSCSI sessions, one row each."""
+        return self.frame("sessions")
+
+    @property
+    def connections(self) -> pd.DataFrame:
+        """The TCP connections, one row each."""
+        return self.frame("connections")
+
+    @property
+    def pdus(self) -> pd.DataFrame:
+        """The PDUs in order of time, one row each."""
+        return self.frame("pdus")
+
+    @property
+    def tasks(self) -> pd.DataFrame:
+        """The SCSI commands, one row each."""
+        return self.frame("tasks")
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """What happened, in order of time."""
+        return self.frame("events")
+
+    @property
+    def diagnostics(self) -> pd.DataFrame:
+        """What the capture lacks and what was assumed."""
+        return self.frame("diagnostics")
+
+
+class Outcome(TableFolder):
+    """What came of one workload under one scenario; the manifest holds the scenario."""
+
+    format_name = "iscsi-outcome"
+    tables = OUTCOME_TABLES
+
+    @property
+    def requests(self) -> pd.DataFrame:
+        """The replayed requests, one row each."""
+        return self.frame("requests")
+
+    @property
+    def paths(self) -> pd.DataFrame:
+        """The paths with what they carried, one row each."""
+        return self.frame("paths")
+
+    @property
+    def events(self) -> pd.DataFrame:
+        """What happened in the replay, in order of time."""
+        return self.frame("events")
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The measured figures, one row each."""
+        return self.frame("metrics")
+
+    @property
+    def label(self) -> str:
+        """The scenario in the words of ``--with``, for example ``mcs:2/round-robin``."""
+        return str(self.manifest["label"])
+
+
+def is_folder_of(folder: Path, format_name: str) -> bool:
+    """Whether ``folder`` holds a manifest of that format."""
+    try:
+        return bool(read_manifest(folder).get("format") == format_name)
+    except UnusableInputError:
+        return False
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder. Raises UnusableInputError where there is none or it is no JSON object."""
+    path = folder / MANIFEST
+    try:
+        if path.stat().st_size > MANIFEST_LIMIT_BYTES:
+            raise UnusableInputError("is too large for a manifest", source=str(path))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UnusableInputError(f"cannot be read: {error.strerror}", source=str(path)) from None
+    except ValueError:
+        raise UnusableInputError("is no JSON", source=str(path)) from None
+    if not isinstance(manifest, dict):
+        raise UnusableInputError("is no JSON object", source=str(path))
+    return manifest
+
+
+def _read_table(folder: Path, table: Table) -> pa.Table:
+    path = folder / f"{table.name}.parquet"
+    try:
+        arrow = pq.read_table(path, memory_map=True).select([column.name for column in table.columns])
+        arrow = arrow.cast(table.schema)
+        table.check(arrow)
+    except FileNotFoundError:
+        raise UnusableInputError("is missing", source=str(path)) from None
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise UnusableInputError(f"is damaged: {str(error).splitlines()[0]}", source=str(path)) from None
+    return arrow
+
+
+def _to_frame(table: pa.Table) -> pd.DataFrame:
+    import pandas as pd  # heavy, and not needed where only Arrow is
+
+    nullable: dict[pa.DataType, Any] = {
+        pa.bool_(): pd.BooleanDtype(),
+        pa.uint8(): pd.UInt8Dtype(),
+        pa.uint16(): pd.UInt16Dtype(),
+        pa.uint32(): pd.UInt32Dtype(),
+        pa.uint64(): pd.UInt64Dtype(),
+        pa.int16(): pd.Int16Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.int64(): pd.Int64Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.string(): pd.StringDtype(),
+    }
+    return table.to_pandas(types_mapper=nullable.get)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""What belongs together across connections: sessions, connections, tasks, events."""
