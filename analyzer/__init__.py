@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 # Imported first so that the functions of the same names below are not replaced by these
 # packages when something imports from them later.
 import analyzer.replay
-import analyzer.report
+import analyzer.report  # noqa: F401
 from analyzer.errors import UnusableInputError
 
 if TYPE_CHECKING:

@@ -54,7 +54,7 @@ class Diagnostic:
 
 @dataclass(slots=True)
 class DiagnosticLog:
-    """Collects diagnostics; the same kind with the same detail, file and connection is counted, not repeated."""
+    """Collects diagnostics; the same kind, detail, file and connection is counted, not repeated."""
 
     entries: dict[tuple[str, str, int | None, int | None], Diagnostic] = field(default_factory=dict)
 

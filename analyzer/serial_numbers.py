@@ -40,5 +40,5 @@ def unwrap(numbers: npt.NDArray[np.uint32], start: int | None = None) -> npt.NDA
         return np.zeros(0, np.int64)
     base = int(numbers[0]) if start is None else start
     steps = np.diff(numbers.astype(np.int64), prepend=np.int64(base))
-    steps = (steps + HALF) % (1 << 32) - HALF
-    return base + np.cumsum(steps)
+    near = np.mod(steps + HALF, 1 << 32) - HALF
+    return np.asarray(base + np.cumsum(near), dtype=np.int64)

@@ -1,1 +1,1 @@
-"""Ways from a capture to the same PDU columns: native (fast, the default) and Wireshark (the second opinion)."""
+"""Ways from a capture to the same PDU columns: native (the default) and Wireshark (a second opinion)."""

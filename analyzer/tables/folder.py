@@ -79,11 +79,10 @@ class TableFolder:
         Raises UnusableInputError where the place holds something else or cannot be written.
         """
         place = Path(folder)
-        if place.exists() and not is_folder_of(place, self.format_name):
-            if not place.is_dir() or any(place.iterdir()):
-                raise UnusableInputError(
-                    f"exists and is no {self.format_name} folder; not overwritten", source=str(place)
-                )
+        if place.exists() and not _may_be_replaced(place, self.format_name):
+            raise UnusableInputError(
+                f"exists and is no {self.format_name} folder; not overwritten", source=str(place)
+            )
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
@@ -205,6 +204,10 @@ class Outcome(TableFolder):
         return str(self.manifest["label"])
 
 
+def _may_be_replaced(place: Path, format_name: str) -> bool:
+    return is_folder_of(place, format_name) or (place.is_dir() and not any(place.iterdir()))
+
+
 def is_folder_of(folder: Path, format_name: str) -> bool:
     """Whether ``folder`` holds a manifest of that format."""
     try:
@@ -257,7 +260,8 @@ def _to_frame(table: pa.Table) -> pd.DataFrame:
         pa.float64(): pd.Float64Dtype(),
         pa.string(): pd.StringDtype(),
     }
-    return table.to_pandas(types_mapper=nullable.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get)
+    return frame
 
 
 def _umask() -> int:

@@ -1,0 +1,1 @@
+"""Tests mirror the packages of ``analyzer``; what they share stands in this folder."""
