@@ -1,0 +1,57 @@
+# Two targets do everything on a fresh machine: `make demo` and `make test`.
+# They need Python 3.11 or later with pip, and make; what else the tests need, apt installs.
+
+PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print(sys.executable)' 2>/dev/null)))
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types format docs bench bench-decode clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.installed ## analyze two real captures, replay them under MC/S and MPIO, write reports/demo.html
+	@$(BIN)/python traces/demo.py
+
+test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt), then check and test everything
+	@tests/install_tools.sh
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.installed-test ## ruff and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.installed-test ## let ruff put the source in order
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.installed ## write the generated reference pages again
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.installed-test ## measure speed against peers on a 1 GB capture (needs tshark, some minutes)
+	@tests/install_tools.sh
+	$(BIN)/python benchmarks/decode_speed.py
+	$(BIN)/python benchmarks/replay_speed.py
+
+clean: ## remove the environment and everything generated
+	rm -rf $(VENV) build dist reports/*.html reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian keeps ensurepip in a package of its own, so pip is brought in from outside where it is missing.
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed and was not found" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 \
+	  || { $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(VENV)/bin/python install --quiet pip; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing with test tools into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench]'
+	@touch $@ $(VENV)/.installed

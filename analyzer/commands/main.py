@@ -1,0 +1,69 @@
+"""The command ``analyzer``: its verbs, and how every one of them ends.
+
+Exit codes: 0 done; 1 done, but with ``--strict`` and diagnostics of severity error; 2 unusable
+input or arguments, said in one line on stderr. Anything else that is raised is a mistake of ours
+and is shown whole. Verbs import what they need when they run, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from analyzer.commands.analyze import analyze
+from analyzer.commands.policies import policies
+from analyzer.commands.replay import replay
+from analyzer.commands.report import report
+from analyzer.errors import UnusableInputError
+
+EXIT_UNUSABLE = 2
+
+app = typer.Typer(
+    name="analyzer",
+    help="What every SCSI command on iSCSI links lived through, and what another path policy would have done.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (analyze, replay, report, policies):
+    app.command()(verb)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from analyzer.provenance import version
+
+        typer.echo(f"analyzer {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options before the verb."""
+
+
+def main() -> None:
+    """Run the command line and end the process with its exit code."""
+    try:
+        app()
+    except UnusableInputError as error:
+        print(f"analyzer: {error}", file=sys.stderr)
+        sys.exit(EXIT_UNUSABLE)
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``): nobody is left to be told anything.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        print("analyzer: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
