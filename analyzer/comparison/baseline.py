@@ -1,0 +1,137 @@
+"""How far the as-recorded replay lies from the recording: the error that every prediction carries.
+
+Decides what is compared and what counts as a good or a poor fit. The limits of a good fit are
+those that the project promises for its calibrated model: throughput 3 %, median latency 5 %,
+p99 latency 15 %; up to twice that is fair. Does not know how a replay is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from analyzer.comparison.compare import difference_percent
+from analyzer.comparison.request_columns import (
+    RequestColumns,
+    recorded_requests,
+    replayed_part,
+    replayed_requests,
+)
+from analyzer.measures import MEASURE_BY_NAME, Measure
+from analyzer.tables.folder import Outcome, Timeline
+
+
+class Fit(StrEnum):
+    """How well the baseline reproduces the recording."""
+
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "poor"
+    UNKNOWN = "unknown"
+
+
+LIMITS_PERCENT: dict[str, float] = {
+    "iops": 3.0,
+    "bytes_per_s": 3.0,
+    "latency_ns_p50": 5.0,
+    "latency_ns_p99": 15.0,
+}
+"""Largest error of a good fit. Measures without a limit are shown, not judged."""
+
+_SHOWN = (
+    "completed",
+    "iops",
+    "bytes_per_s",
+    "latency_ns_mean",
+    "latency_ns_p50",
+    "latency_ns_p90",
+    "latency_ns_p99",
+    "latency_ns_max",
+    "outstanding_mean",
+    "order_waited",
+    "order_wait_ns_mean",
+    "order_wait_ns_p99",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureError:
+    """One measure of the recording and of its as-recorded replay."""
+
+    measure: Measure
+    recorded: float | None
+    replayed: float | None
+    error_percent: float | None
+    limit_percent: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineError:
+    """All errors with the judgement. ``sentence`` says it in words and numbers."""
+
+    label: str
+    fit: Fit
+    errors: tuple[MeasureError, ...]
+    sentence: str
+    recorded: RequestColumns
+    replayed: RequestColumns
+
+    def error_percent(self, name: str) -> float | None:
+        """The error of one measure; None where it was not compared or has no ratio."""
+        return next((error.error_percent for error in self.errors if error.measure.name == name), None)
+
+
+def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
+    """Hold the as-recorded ``outcome`` against the same tasks of the recording."""
+    recorded = replayed_part(recorded_requests(timeline), outcome)
+    replayed = replayed_requests(outcome)
+    recorded_figures, replayed_figures = recorded.measures(), replayed.measures()
+    errors = tuple(
+        MeasureError(
+            MEASURE_BY_NAME[name],
+            recorded_figures[name],
+            replayed_figures[name],
+            difference_percent(replayed_figures[name], recorded_figures[name]),
+            LIMITS_PERCENT.get(name),
+        )
+        for name in _SHOWN
+    )
+    fit = judge(errors)
+    return BaselineError(outcome.label, fit, errors, _sentence(fit, errors), recorded, replayed)
+
+
+def judge(errors: tuple[MeasureError, ...]) -> Fit:
+    """Good where every limited measure keeps its limit, fair within twice the limit, else poor."""
+    shares = [
+        abs(error.error_percent) / error.limit_percent
+        for error in errors
+        if error.limit_percent is not None and error.error_percent is not None
+    ]
+    if not shares:
+        return Fit.UNKNOWN
+    worst = max(shares)
+    if worst <= 1:
+        return Fit.GOOD
+    return Fit.FAIR if worst <= 2 else Fit.POOR
+
+
+_MEANING = {
+    Fit.GOOD: "The model reproduces the recording well",
+    Fit.FAIR: "The model reproduces the recording roughly; do not read small differences",
+    Fit.POOR: "The model does not reproduce the recording; read only the order of the policies, "
+    "and that with doubt",
+    Fit.UNKNOWN: "There is not enough in the recording to judge the model",
+}
+
+
+def _sentence(fit: Fit, errors: tuple[MeasureError, ...]) -> str:
+    by_name = {error.measure.name: error.error_percent for error in errors}
+    words = {
+        "iops": "throughput",
+        "latency_ns_p50": "median latency",
+        "latency_ns_p90": "p90 latency",
+        "latency_ns_p99": "p99 latency",
+    }
+    parts = [f"{word} {by_name[name]:+.1f} %" for name, word in words.items() if by_name[name] is not None]
+    numbers = f": the replay as recorded is off by {', '.join(parts)}" if parts else ""
+    return f"{_MEANING[fit]}{numbers}."

@@ -1,0 +1,147 @@
+"""Outcomes side by side with the recording: one row per measure, differences as data.
+
+Decides what a difference is taken against: the as-recorded baseline where there is one, since
+its model error is shared by all outcomes, else the recording. Draws and prints nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from analyzer.comparison.request_columns import recorded_requests, replayed_part
+from analyzer.measures import MEASURES, Measure
+from analyzer.tables.folder import Outcome, Timeline
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORDING = "recording"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRow:
+    """One measure of the recording and of each outcome, in the order of ``Comparison.labels``."""
+
+    measure: Measure
+    recorded: float | None
+    values: tuple[float | None, ...]
+    differences_percent: tuple[float | None, ...]
+    """Against the reference; None for the reference itself and where there is no ratio."""
+    withheld: tuple[str | None, ...]
+    """Why a value is not given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What ``compared`` gives. ``reference`` is the label the differences are taken against."""
+
+    labels: tuple[str, ...]
+    reference: str
+    rows: tuple[MeasureRow, ...]
+
+    def row(self, name: str) -> MeasureRow:
+        """The row of one measure. Raises KeyError for a name that is not declared."""
+        for row in self.rows:
+            if row.measure.name == name:
+                return row
+        raise KeyError(name)
+
+
+def compare(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> pd.DataFrame:
+    """One row per measure, indexed by its name.
+
+    Columns: ``unit``, ``better`` (``higher``, ``lower`` or empty), ``recording`` where a timeline
+    is given, one column per outcome by its label, and for each of them ``LABEL difference %``
+    against the reference named in ``frame.attrs["reference"]``. Missing figures are null.
+    """
+    import pandas as pd  # heavy, and not needed by those who want the plain rows
+
+    comparison = compared(outcomes, timeline)
+    columns: dict[str, list[str] | list[float | None]] = {
+        "unit": [row.measure.unit for row in comparison.rows],
+        "better": [row.measure.better for row in comparison.rows],
+    }
+    if timeline is not None:
+        columns[RECORDING] = [row.recorded for row in comparison.rows]
+    for place, label in enumerate(comparison.labels):
+        columns[label] = [row.values[place] for row in comparison.rows]
+    for place, label in enumerate(comparison.labels):
+        columns[f"{label} difference %"] = [row.differences_percent[place] for row in comparison.rows]
+    frame = pd.DataFrame(
+        columns, index=pd.Index([row.measure.name for row in comparison.rows], name="measure")
+    )
+    numbers = [name for name in frame.columns if name not in ("unit", "better")]
+    frame[numbers] = frame[numbers].astype("Float64")
+    frame.attrs["reference"] = comparison.reference
+    return frame
+
+
+def compared(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> Comparison:
+    """The same as plain values. The recording is measured over the tasks that the outcomes replay."""
+    labels = distinct_labels(outcomes)
+    recorded: dict[str, float | None] = {}
+    if timeline is not None:
+        requests = recorded_requests(timeline)
+        if outcomes:
+            requests = replayed_part(requests, outcomes[0])
+        recorded = requests.measures()
+    figures = [_figures(outcome) for outcome in outcomes]
+    baseline = next((place for place, outcome in enumerate(outcomes) if is_baseline(outcome)), None)
+    rows = []
+    for item in MEASURES:
+        values = tuple(values.get(item.name, (None, None))[0] for values in figures)
+        withheld = tuple(values.get(item.name, (None, "not measured"))[1] for values in figures)
+        reference = recorded.get(item.name) if baseline is None else values[baseline]
+        differences = tuple(
+            None if place == baseline else difference_percent(value, reference)
+            for place, value in enumerate(values)
+        )
+        rows.append(MeasureRow(item, recorded.get(item.name), values, differences, withheld))
+    reference_label = RECORDING if baseline is None else labels[baseline]
+    return Comparison(labels, reference_label, tuple(rows))
+
+
+def difference_percent(value: float | None, reference: float | None) -> float | None:
+    """``value`` over ``reference`` less one, in percent; None where either lacks or the reference is 0."""
+    if value is None or reference is None or reference == 0:
+        return None
+    return 100.0 * (value - reference) / reference
+
+
+def is_baseline(outcome: Outcome) -> bool:
+    """Whether the outcome replays the recording as it was driven, to measure the model's own error."""
+    return bool(outcome.manifest.get("is_baseline"))
+
+
+def distinct_labels(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """The label of each outcome, with pacing and then a number added where two would be equal."""
+    labels = [outcome.label for outcome in outcomes]
+    if len(set(labels)) < len(labels):
+        labels = [
+            f"{label} ({outcome.manifest.get('pacing', 'pacing unknown')})"
+            if labels.count(label) > 1
+            else label
+            for label, outcome in zip(labels, outcomes, strict=True)
+        ]
+    seen: dict[str, int] = {}
+    distinct = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        distinct.append(label if seen[label] == 1 else f"{label} #{seen[label]}")
+    return tuple(distinct)
+
+
+def _figures(outcome: Outcome) -> dict[str, tuple[float | None, str | None]]:
+    """Value and withholding reason of each figure in the outcome's metrics."""
+    table = outcome.arrow["metrics"]
+    return {
+        name: (value, withheld)
+        for name, value, withheld in zip(
+            table.column("metric").to_pylist(),
+            table.column("value").to_pylist(),
+            table.column("withheld").to_pylist(),
+            strict=True,
+        )
+    }

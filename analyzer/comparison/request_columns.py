@@ -1,0 +1,147 @@
+"""Requests as plain columns, recorded or replayed alike: what every measure is taken of.
+
+Decides which column of a timeline stands for which column of an outcome, so that both are
+measured by the same words. Does not know what a measure is, and reads no packet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from analyzer.measures import measure
+from analyzer.tables.folder import Outcome, TableFolder, Timeline
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """One category column: ``codes`` of shape (n,) name entries of ``names``."""
+
+    codes: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+    def where(self, mask: Bools) -> Categories:
+        """The rows where ``mask`` is true."""
+        return Categories(self.codes[mask], self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestColumns:
+    """n requests, every array of shape (n,).
+
+    Of a recording, a request is ready when its command was seen, and waits for order as long as
+    the timeline says; of an outcome, it waits from its arrival to its release by the gate.
+    ``completed_ns``, ``latency_ns`` and ``order_wait_ns`` hold nothing where ``is_completed`` is false.
+    """
+
+    task_index: npt.NDArray[np.int64]
+    """-1 where the request stands for no task."""
+    ready_ns: Int64s
+    completed_ns: Int64s
+    is_completed: Bools
+    latency_ns: Int64s
+    order_wait_ns: Int64s
+    transferred_bytes: Int64s
+    operation: Categories
+    direction: Categories
+    path: npt.NDArray[np.int32]
+    """Connection of a recording, path of an outcome; -1 where it never had one."""
+
+    def __len__(self) -> int:
+        return len(self.ready_ns)
+
+    def where(self, mask: Bools) -> RequestColumns:
+        """The requests where ``mask`` is true."""
+        return RequestColumns(
+            self.task_index[mask],
+            self.ready_ns[mask],
+            self.completed_ns[mask],
+            self.is_completed[mask],
+            self.latency_ns[mask],
+            self.order_wait_ns[mask],
+            self.transferred_bytes[mask],
+            self.operation.where(mask),
+            self.direction.where(mask),
+            self.path[mask],
+        )
+
+    def measures(self) -> dict[str, float | None]:
+        """Every measure of ``analyzer.measures`` by name; None where there is no such figure.
+
+        Data of bidirectional commands counts as read: the timeline has one count for both ways.
+        """
+        is_write = self._is("write")
+        return measure(
+            ready_ns=self.ready_ns,
+            completed_ns=self.completed_ns,
+            is_completed=self.is_completed,
+            read_bytes=np.where(is_write, 0, self.transferred_bytes),
+            written_bytes=np.where(is_write, self.transferred_bytes, 0),
+            order_wait_ns=self.order_wait_ns,
+        )
+
+    def _is(self, direction: str) -> Bools:
+        if direction not in self.direction.names:
+            return np.zeros(len(self), np.bool_)
+        return np.asarray(self.direction.codes == self.direction.names.index(direction), np.bool_)
+
+
+def recorded_requests(timeline: Timeline) -> RequestColumns:
+    """The tasks of a timeline as requests, in order of task."""
+    is_completed = ~timeline.is_null("tasks", "response_ns")
+    return RequestColumns(
+        task_index=timeline.values("tasks", "task_index").astype(np.int64),
+        ready_ns=timeline.values("tasks", "command_ns"),
+        completed_ns=timeline.values("tasks", "response_ns", 0),
+        is_completed=is_completed,
+        latency_ns=timeline.values("tasks", "latency_ns", 0),
+        order_wait_ns=timeline.values("tasks", "order_wait_ns"),
+        transferred_bytes=timeline.values("tasks", "transferred_bytes"),
+        operation=categories(timeline, "tasks", "operation"),
+        direction=categories(timeline, "tasks", "direction"),
+        path=timeline.values("tasks", "connection_index"),
+    )
+
+
+def replayed_requests(outcome: Outcome) -> RequestColumns:
+    """The requests of an outcome, in order of request."""
+    arrived = outcome.values("requests", "arrived_ns", 0)
+    released = outcome.values("requests", "released_ns", 0)
+    has_gate_times = ~(outcome.is_null("requests", "arrived_ns") | outcome.is_null("requests", "released_ns"))
+    return RequestColumns(
+        task_index=outcome.values("requests", "task_index", -1).astype(np.int64),
+        ready_ns=outcome.values("requests", "ready_ns"),
+        completed_ns=outcome.values("requests", "completed_ns", 0),
+        is_completed=outcome.values("requests", "end") == "completed",
+        latency_ns=outcome.values("requests", "latency_ns", 0),
+        order_wait_ns=np.where(has_gate_times, released - arrived, 0),
+        transferred_bytes=outcome.values("requests", "transferred_bytes"),
+        operation=categories(outcome, "requests", "operation"),
+        direction=categories(outcome, "requests", "direction"),
+        path=outcome.values("requests", "path_index", -1),
+    )
+
+
+def replayed_part(recorded: RequestColumns, outcome: Outcome) -> RequestColumns:
+    """Those recorded requests that the outcome replays: all of them where it names no task."""
+    replayed = outcome.values("requests", "task_index", -1)
+    named = replayed[replayed >= 0]
+    if not len(named):
+        return recorded
+    return recorded.where(np.isin(recorded.task_index, named))
+
+
+def categories(folder: TableFolder, table: str, column: str) -> Categories:
+    """A category column without nulls as codes and names, without a Python string per row."""
+    chunks = folder.arrow[table].column(column).unify_dictionaries()
+    array = chunks.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # Arrow gives no array for a column without chunks
+        return Categories(np.zeros(0, np.int32), ())
+    codes = np.asarray(array.indices.to_numpy(zero_copy_only=False), np.int32)
+    return Categories(codes, tuple(array.dictionary.to_pylist()))
