@@ -23,7 +23,7 @@ EXIT_UNUSABLE = 2
 
 app = typer.Typer(
     name="analyzer",
-    help="What every SCSI command on iSCSI links lived through, and what another path policy would have done.",
+    help="What every SCSI command on iSCSI links lived through, and what another policy would have done.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

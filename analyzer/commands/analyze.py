@@ -1,0 +1,249 @@
+"""``analyzer analyze``: captures in, a timeline folder and a page of figures out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from analyzer.comparison.recording import RecordedMeasures
+    from analyzer.tables.folder import Timeline
+
+
+def analyze(
+    captures: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="CAPTURE...",
+            help="pcap or pcapng files, plain, .gz or .zst; - for stdin. Several are merged by time.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="TIMELINE", help="Write the timeline folder here."),
+    ] = None,
+    decoder: Annotated[str, typer.Option(help="Which decoder reads the captures.")] = "native",
+    port: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--port", metavar="N", min=1, max=65535, help="A TCP port that speaks iSCSI; may be repeated."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of tables.")
+    ] = False,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 on diagnostics of severity error.")] = False,
+) -> None:
+    """Decode captures into sessions, connections, commands and events.
+
+    Says what every link, session and kind of command did, and what the capture lacks.
+    """
+    from analyzer.commands.shown import output_console, print_json
+    from analyzer.commands.sources import read_captures
+    from analyzer.comparison.recording import recorded_measures
+
+    timeline = read_captures(captures, decoder, port or ())
+    if output is not None:
+        timeline.write(output)
+    recorded = recorded_measures(timeline)
+    if as_json:
+        print_json(as_document(timeline, recorded))
+    else:
+        show(output_console(), timeline, recorded)
+        if output is not None:
+            output_console().print(f"Timeline written to {output}")
+    if strict and "error" in timeline.values("diagnostics", "severity"):
+        raise typer.Exit(1)
+
+
+def as_document(timeline: Timeline, recorded: RecordedMeasures) -> dict[str, Any]:
+    """Everything that ``show`` prints, and more, as plain JSON data."""
+    rows = {
+        name: timeline.arrow[name].to_pylist()
+        for name in ("captures", "sessions", "connections", "events", "diagnostics")
+    }
+    return {
+        **rows,
+        "tasks": {
+            "count": timeline.arrow["tasks"].num_rows,
+            "ends": recorded.ends,
+            "measures": recorded.overall,
+            "by_operation": {part.label: part.measures for part in recorded.by_operation},
+            "by_connection": {str(part.index): part.measures for part in recorded.by_connection},
+            "by_session": {str(part.index): part.measures for part in recorded.by_session},
+        },
+        "pdus": {"count": timeline.arrow["pdus"].num_rows},
+        "manifest": timeline.manifest,
+    }
+
+
+def show(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
+    """Print the figures of a timeline as tables, the most asked for first."""
+    _show_captures(console, timeline)
+    _show_sessions(console, timeline)
+    _show_connections(console, timeline, recorded)
+    _show_operations(console, recorded)
+    _show_order(console, recorded)
+    _show_events(console, timeline)
+    show_diagnostics(console, timeline)
+
+
+def _show_captures(console: Console, timeline: Timeline) -> None:
+    from analyzer.commands.shown import byte_count, duration, plain, table
+
+    rows = []
+    for capture in timeline.arrow["captures"].to_pylist():
+        is_empty = capture["first_ns"] is None
+        rows.append(
+            [
+                plain(Path(capture["name"]).name),
+                capture["format"],
+                byte_count(capture["size_bytes"]),
+                f"{capture['packets']:,}",
+                duration(None if is_empty else capture["last_ns"] - capture["first_ns"]),
+            ]
+        )
+    columns = [
+        ("capture", ""),
+        ("format", ""),
+        ("size", "right"),
+        ("packets", "right"),
+        ("duration", "right"),
+    ]
+    console.print(table("Captures", columns, rows))
+
+
+def _show_sessions(console: Console, timeline: Timeline) -> None:
+    from analyzer.commands.shown import plain, table
+
+    connections = timeline.values("connections", "session_index", -1)
+    tasks = timeline.values("tasks", "session_index")
+    rows = []
+    for session in timeline.arrow["sessions"].to_pylist():
+        index = session["session_index"]
+        rows.append(
+            [
+                str(index),
+                f"{plain(session['initiator_name'])}\n→ {plain(session['target_name'])}",
+                plain(session["isid"]),
+                plain(session["error_recovery_level"]),
+                str(int((connections == index).sum())),
+                f"{int((tasks == index).sum()):,}",
+            ]
+        )
+    columns = [
+        ("#", "right"),
+        ("initiator → target", ""),
+        ("ISID", ""),
+        ("ERL", "right"),
+        ("connections", "right"),
+        ("tasks", "right"),
+    ]
+    console.print(table("Sessions", columns, rows))
+
+
+def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import duration, figure, plain, table
+
+    measures = {part.index: part.measures for part in recorded.by_connection}
+    rows = []
+    for connection in timeline.arrow["connections"].to_pylist():
+        own = measures.get(connection["connection_index"], {})
+        rows.append(
+            [
+                str(connection["connection_index"]),
+                plain(connection["session_index"]),
+                plain(connection["cid"]),
+                f"{plain(connection['target_address'])}:{connection['target_port']}",
+                figure(own.get("requests"), ""),
+                figure(own.get("bytes_per_s"), "bytes/s"),
+                duration(connection["rtt_ns_min"]),
+                connection["end"],
+            ]
+        )
+    columns = [
+        ("#", "right"),
+        ("session", "right"),
+        ("CID", "right"),
+        ("portal", ""),
+        ("tasks", "right"),
+        ("data", "right"),
+        ("RTT", "right"),
+        ("end", ""),
+    ]
+    console.print(table("Connections", columns, rows))
+
+
+def _show_operations(console: Console, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import figure, plain, table
+
+    names = ("iops", "latency_ns_p50", "latency_ns_p90", "latency_ns_p99", "latency_ns_max")
+    units = ("requests/s", "ns", "ns", "ns", "ns")
+    parts = [(plain(part.label), part.measures) for part in recorded.by_operation]
+    parts.append(("all", recorded.overall))
+    rows = [
+        [label, figure(measures["requests"], "")]
+        + [figure(measures[name], unit) for name, unit in zip(names, units, strict=True)]
+        for label, measures in parts
+    ]
+    headings = ("tasks", "IOPS", "p50", "p90", "p99", "slowest")
+    console.print(
+        table("Latency by operation", [("operation", ""), *((name, "right") for name in headings)], rows)
+    )
+
+
+def _show_order(console: Console, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import duration
+
+    waited = recorded.overall["order_waited"]
+    if not waited:
+        return
+    worst = duration(recorded.overall["order_wait_ns_max"])
+    mean = duration(recorded.overall["order_wait_ns_mean"])
+    console.print(
+        f"CmdSN order: {waited:,.0f} of {recorded.overall['completed']:,.0f} completed tasks lay at the "
+        f"target for lower CmdSNs; {mean} on average over all, {worst} at worst.\n"
+    )
+
+
+def _show_events(console: Console, timeline: Timeline) -> None:
+    from analyzer.commands.shown import table
+
+    kinds = timeline.values("events", "kind")
+    if not len(kinds):
+        return
+    counted = sorted({str(kind): int((kinds == kind).sum()) for kind in set(kinds)}.items())
+    console.print(
+        table("Events", [("kind", ""), ("count", "right")], [[kind, f"{count:,}"] for kind, count in counted])
+    )
+
+
+def show_diagnostics(console: Console, timeline: Timeline) -> None:
+    """Print what the capture lacks and what was assumed, worst first."""
+    from analyzer.commands.shown import plain
+
+    entries = timeline.arrow["diagnostics"].to_pylist()
+    if not entries:
+        console.print("Diagnostics: none.")
+        return
+    styles = {"error": "bold red", "warning": "yellow", "info": "dim"}
+    console.print("[bold]Diagnostics[/bold]")
+    names = timeline.values("captures", "name")
+    for entry in sorted(entries, key=lambda entry: list(styles).index(entry["severity"])):
+        place = []
+        if entry["file_index"] is not None and entry["file_index"] < len(names):
+            place.append(Path(str(names[entry["file_index"]])).name)
+        if entry["packet"] is not None:
+            place.append(f"packet {entry['packet']}")
+        if entry["connection_index"] is not None:
+            place.append(f"connection {entry['connection_index']}")
+        style = styles[entry["severity"]]
+        console.print(
+            f"[{style}]{entry['severity']}[/{style}] {entry['code']} ×{entry['count']:,}: "  # noqa: RUF001
+            f"{plain(entry['meaning'])} {plain(entry['detail'])} [dim]{plain(', '.join(place))}[/dim]"
+        )

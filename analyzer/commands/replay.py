@@ -1,0 +1,171 @@
+"""``analyzer replay``: a timeline under other topologies and policies, the baseline always first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from analyzer.tables.folder import Outcome, Timeline
+
+BASELINE = "as-recorded"
+SHOWN_MEASURES = (
+    "completed",
+    "failed",
+    "duration_s",
+    "iops",
+    "bytes_per_s",
+    "latency_ns_p50",
+    "latency_ns_p90",
+    "latency_ns_p99",
+    "latency_ns_max",
+    "order_waited",
+    "order_wait_ns_mean",
+    "order_wait_ns_max",
+    "longest_gap_ns",
+)
+
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="TOPOLOGY/POLICY",
+        help="What to replay under: single/-, mcs:2/round-robin, mpio:2/service-time ...; may be repeated.",
+    ),
+]
+Pacing = Annotated[str, typer.Option(help="When the application asks: recorded, closed, or depth:N.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance; the same seed gives the same outcome.")]
+Port = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--port", metavar="N", min=1, max=65535, help="A TCP port that speaks iSCSI; may be repeated."
+    ),
+]
+
+
+def replay(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE...", help="Captures, or one timeline folder.", show_default=False),
+    ],
+    policies: With = None,
+    pacing: Pacing = "closed",
+    seed: Seed = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="OUTCOMES", help="Write one outcome folder each below this."),
+    ] = None,
+    port: Port = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of tables.")
+    ] = False,
+) -> None:
+    """Run the recorded workload again under other schedulers.
+
+    The recording is first replayed as it was driven; how far that lies from the recording is
+    printed before anything is compared.
+    """
+    from analyzer.commands.shown import output_console, print_json
+    from analyzer.commands.sources import timeline_and_outcomes
+
+    timeline, _ = timeline_and_outcomes(sources, port or ())
+    outcomes = run_all(timeline, policies or [], pacing, seed)
+    if output is not None:
+        write_outcomes(outcomes, output)
+    if as_json:
+        print_json(as_document(outcomes, timeline))
+        return
+    console = output_console()
+    show(console, outcomes, timeline)
+    if output is not None:
+        console.print(f"Outcomes written to {output}")
+
+
+def run_all(timeline: Timeline, policies: Sequence[str], pacing: str, seed: int) -> list[Outcome]:
+    """The baseline, then each policy in the order given; with progress on a terminal."""
+    import analyzer
+    from analyzer.commands.sources import COMPILING
+    from analyzer.commands.waiting import announced_if_slow, progress_bar
+    from analyzer.replay.run import prepare
+
+    with announced_if_slow(COMPILING.format(seconds=20)):
+        prepare()
+    scenarios = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
+    outcomes = []
+    with progress_bar("Replaying") as progress:
+        for place, policy in enumerate(scenarios):
+            outcomes.append(analyzer.replay(timeline, policy, pacing=pacing, seed=seed))
+            if progress is not None:
+                progress(place + 1, len(scenarios))
+    return outcomes
+
+
+def write_outcomes(outcomes: Sequence[Outcome], folder: Path) -> None:
+    """Write each outcome below ``folder``, numbered in order and named after its scenario."""
+    for place, outcome in enumerate(outcomes):
+        name = "".join(character if character.isalnum() else "-" for character in outcome.label).strip("-")
+        outcome.write(folder / f"{place:02d}-{name}")
+
+
+def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, Any]:
+    """The baseline's error, the comparison and each scenario as plain JSON data."""
+    from analyzer.comparison.baseline import baseline_error
+    from analyzer.comparison.compare import compared
+
+    baseline = baseline_error(outcomes[0], timeline)
+    comparison = compared(outcomes, timeline)
+    return {
+        "baseline": {
+            "fit": baseline.fit.value,
+            "sentence": baseline.sentence,
+            "errors_percent": {error.measure.name: error.error_percent for error in baseline.errors},
+        },
+        "reference": comparison.reference,
+        "recording": {row.measure.name: row.recorded for row in comparison.rows},
+        "outcomes": [
+            {
+                "label": label,
+                "manifest": outcome.manifest,
+                "measures": {row.measure.name: row.values[place] for row in comparison.rows},
+                "differences_percent": {
+                    row.measure.name: row.differences_percent[place] for row in comparison.rows
+                },
+                "paths": outcome.arrow["paths"].to_pylist(),
+            }
+            for place, (label, outcome) in enumerate(zip(comparison.labels, outcomes, strict=True))
+        ],
+    }
+
+
+def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> None:
+    """Print the baseline's error, what was assumed, and the comparison."""
+    from analyzer.commands.shown import figure, percent, plain, table
+    from analyzer.comparison.baseline import baseline_error
+    from analyzer.comparison.compare import compared
+
+    baseline = baseline_error(outcomes[0], timeline)
+    console.print(f"[bold]Baseline:[/bold] {plain(baseline.sentence)}")
+    for sentence in outcomes[0].manifest.get("assumptions", ()):
+        console.print(f"  • {plain(sentence)}")
+    console.print()
+    comparison = compared(outcomes, timeline)
+    rows = []
+    for place, label in enumerate(comparison.labels):
+        cells = [label]
+        for name in ("iops", "bytes_per_s", "latency_ns_p50", "latency_ns_p99", "order_wait_ns_max"):
+            row = comparison.row(name)
+            cells.append(figure(row.values[place], row.measure.unit))
+        difference = comparison.row("iops").differences_percent[place]
+        cells.append("reference" if label == comparison.reference else percent(difference))
+        rows.append(cells)
+    recorded = [comparison.row(name) for name in ("iops", "bytes_per_s", "latency_ns_p50", "latency_ns_p99")]
+    recorded.append(comparison.row("order_wait_ns_max"))
+    rows.insert(0, ["recording", *(figure(row.recorded, row.measure.unit) for row in recorded), ""])
+    headings = ("IOPS", "data", "p50", "p99", "longest order wait", "IOPS against it")
+    console.print(table("Comparison", [("scenario", ""), *((name, "right") for name in headings)], rows))

@@ -1,0 +1,51 @@
+"""``analyzer report``: a timeline and outcomes as one self-contained page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from analyzer.commands.replay import Pacing, Port, Seed, With
+
+
+def report(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Captures or one timeline folder, and outcome folders (or a folder of them).",
+            show_default=False,
+        ),
+    ],
+    policies: With = None,
+    pacing: Pacing = "closed",
+    seed: Seed = 0,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="PAGE", help="The page; reports/NAME.html unless given."),
+    ] = None,
+    port: Port = None,
+) -> None:
+    """Write one interactive HTML page that works without a network and can be sent on.
+
+    With --with, the workload is replayed first; without, the outcomes among the sources are shown.
+    """
+    import analyzer
+    from analyzer.commands.replay import run_all
+    from analyzer.commands.shown import byte_count, output_console
+    from analyzer.commands.sources import timeline_and_outcomes
+
+    timeline, outcomes = timeline_and_outcomes(sources, port or ())
+    if policies:
+        outcomes += run_all(timeline, policies, pacing, seed)
+    page = analyzer.report(timeline, outcomes, output or _default_page(sources[0]))
+    output_console().print(f"Report written to {page} ({byte_count(page.stat().st_size)})", soft_wrap=True)
+
+
+def _default_page(source: str) -> Path:
+    name = "stdin" if source == "-" else Path(source).name
+    for suffix in (".zst", ".gz", ".pcapng", ".pcap", ".cap"):
+        name = name.removesuffix(suffix)
+    return Path("reports") / f"{name}.html"

@@ -1,0 +1,113 @@
+"""How figures look on a terminal: units, tables, and the same data as one JSON document.
+
+Nothing is measured here. Text that came from a capture passes through ``plain`` first, since a
+name may hold control characters or what looks like markup.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+MISSING = "–"  # noqa: RUF001 - an en dash stands for "no such figure"
+
+_TIME_UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
+_BYTE_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+
+
+def output_console() -> Console:
+    """The console for results, on stdout."""
+    return Console(highlight=False)
+
+
+def plain(text: Any) -> str:
+    """Text from a capture made safe for a terminal: printable, and not read as markup."""
+    if text is None:
+        return MISSING
+    return escape("".join(character if character.isprintable() else "?" for character in str(text)))
+
+
+def duration(nanoseconds: float | None) -> str:
+    """A time span with three significant digits in the unit that suits it."""
+    if nanoseconds is None:
+        return MISSING
+    return _scaled(nanoseconds, _TIME_UNITS)
+
+
+def byte_count(count: float | None) -> str:
+    """Bytes with three significant digits; decimal units, as link rates are."""
+    return MISSING if count is None else _scaled(count, _BYTE_UNITS)
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A measure in its declared unit."""
+    if value is None or math.isnan(value):
+        return MISSING
+    if unit == "ns":
+        return duration(value)
+    if unit == "s":
+        return duration(value * 1e9)
+    if unit == "bytes/s":
+        return byte_count(value) + "/s"
+    if unit == "bytes":
+        return byte_count(value)
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """A signed difference in percent."""
+    return MISSING if value is None else f"{value:+.1f} %"
+
+
+def table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Table:
+    """A table of finished strings; each column is (heading, ``left`` or ``right``)."""
+    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, (heading, side) in enumerate(columns):
+        # The first column names the row and keeps its words; the others must not break a figure.
+        drawn.add_column(
+            heading,
+            justify="right" if side == "right" else "left",
+            overflow="fold",
+            no_wrap=bool(place) and side == "right",
+        )
+    for row in rows:
+        drawn.add_row(*row)
+    return drawn
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document on stdout and nothing else."""
+    print(json.dumps(_without_nan(document), indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
+    for unit, size in units:
+        if abs(value) >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / units[-1][1])} {units[-1][0]}"
+
+
+def _three_digits(value: float) -> str:
+    if value == 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
