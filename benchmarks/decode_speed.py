@@ -26,10 +26,12 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 ORIGINAL = ROOT / "traces" / "mcs-2conn-rr-mtu1500-tgt.pcapng.zst"
 DATA = ROOT / "benchmarks" / "data"
-FIELDS = (
-    "frame.number frame.time_epoch tcp.stream iscsi.opcode iscsi.initiatortasktag iscsi.cmdsn iscsi.statsn "
-    "iscsi.expcmdsn iscsi.maxcmdsn iscsi.datasn iscsi.bufferoffset iscsi.datasegmentlength iscsi.lun"
-).split()
+FIELDS = [
+    *("frame.number", "frame.time_epoch", "tcp.stream"),
+    *("iscsi.opcode", "iscsi.lun", "iscsi.initiatortasktag"),
+    *("iscsi.cmdsn", "iscsi.statsn", "iscsi.expcmdsn", "iscsi.maxcmdsn"),
+    *("iscsi.datasn", "iscsi.bufferoffset", "iscsi.datasegmentlength"),
+]
 PORTS = (3260, 3270, 3271)
 REQUIRED_RATIO = 12.0
 REQUIRED_PEAK_BYTES = 600_000_000
