@@ -17,6 +17,7 @@ from analyzer.commands.analyze import analyze
 from analyzer.commands.policies import policies
 from analyzer.commands.replay import replay
 from analyzer.commands.report import report
+from analyzer.commands.verify import verify
 from analyzer.errors import UnusableInputError
 
 EXIT_UNUSABLE = 2
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (analyze, replay, report, policies):
+for verb in (analyze, replay, report, policies, verify):
     app.command()(verb)
 
 
