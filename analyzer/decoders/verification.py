@@ -124,7 +124,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "joined-late",
-        "The recording joined the connection in its middle; Wireshark does not look for the first whole header.",
+        "The recording joined the connection late; Wireshark does not look for the first whole header.",
         lambda causes, difference: difference.connection in causes.joined_late,
     ),
     Rule(
