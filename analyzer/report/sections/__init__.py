@@ -1,1 +1,43 @@
-"""The sections of the page in reading order, one file each."""
+"""The sections of the page in reading order, one file each.
+
+A section is a function from a study to a ``Section`` of plain data, or to None where it has
+nothing to say. A new one is one file and one line in ``SECTIONS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analyzer.report.blocks import Section
+from analyzer.report.sections import (
+    commands,
+    comparison,
+    diagnostics,
+    events,
+    latency,
+    load,
+    order,
+    provenance,
+    quality,
+    topology,
+    validity,
+    verdict,
+    worst,
+)
+from analyzer.report.study import Study
+
+SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
+    verdict.build,
+    quality.build,
+    topology.build,
+    commands.build,
+    order.build,
+    latency.build,
+    load.build,
+    events.build,
+    validity.build,
+    comparison.build,
+    worst.build,
+    diagnostics.build,
+    provenance.build,
+)

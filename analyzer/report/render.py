@@ -1,0 +1,160 @@
+"""Plain sections into one HTML text: escaping, packing of columns, and nothing that computes a figure.
+
+Everything the page needs stands inside it: styles, script, data and Plotly. Foreign text passes
+Jinja's autoescaping or, inside the data, JSON with every character that HTML could act on
+written as an escape. A content security policy in the page forbids any load from elsewhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
+from analyzer.report.palette import PALETTE
+
+_INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
+    ("u1", np.uint8),
+    ("i2", np.int16),
+    ("i4", np.int32),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands above the sections."""
+
+    title: str
+    subjects: tuple[str, ...]
+    begins: str
+    lasts: str
+
+
+def render(head: Head, sections: Sequence[Section]) -> str:
+    """The whole page as text."""
+    environment = Environment(
+        loader=PackageLoader("analyzer.report", "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    figures = {figure.name: figure_data(figure) for section in sections for figure in section.figures()}
+    source = environment.loader
+    assert source is not None
+    return environment.get_template("page.html.j2").render(
+        head=head,
+        sections=sections,
+        colors=Markup(_color_rules()),
+        style=Markup(source.get_source(environment, "page.css")[0]),
+        script=Markup(safe_script(source.get_source(environment, "page.js")[0])),
+        plotly=Markup(safe_script(_plotly())) if figures else None,
+        data=Markup(safe_json({"palette": PALETTE, "figures": figures})),
+    )
+
+
+def safe_json(value: Any) -> str:
+    """``value`` as JSON that may stand inside a script element: no ``<``, ``>``, ``&`` or line separator."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def safe_script(text: str) -> str:
+    """Script text whose strings cannot end, or open a comment in, the element they stand in."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def figure_data(figure: Figure) -> dict[str, Any]:
+    """A figure as JSON data with packed columns."""
+    return {
+        "x": _axis(figure.x),
+        "y": _axis(figure.y),
+        "height": figure.height,
+        "series": [_series(series) for series in figure.series],
+    }
+
+
+def pack(values: npt.NDArray[Any], *, rough: bool = False) -> dict[str, Any]:
+    """A column as ``{"n": length, "c": constant}`` or ``{"n": length, "t": type, "b": base64}``.
+
+    Little-endian, in the narrowest type that keeps every value; ``rough`` allows single precision.
+    """
+    values = np.asarray(values)
+    total = len(values)
+    if total and (values == values[0]).all():
+        return {"n": total, "c": values[0].item()}
+    with np.errstate(invalid="ignore"):  # a NaN is no integer, which the comparison then says
+        for name, kind in _INTEGERS:
+            if (values.astype(kind) == values).all():
+                return _packed(name, values.astype(kind))
+    if rough or (values.astype(np.float32) == values.astype(np.float64)).all():
+        return _packed("f4", values.astype(np.float32))
+    return _packed("f8", values.astype(np.float64))
+
+
+def _packed(name: str, values: npt.NDArray[Any]) -> dict[str, Any]:
+    little = values.astype(values.dtype.newbyteorder("<"))
+    return {"n": len(values), "t": name, "b": base64.b64encode(little.tobytes()).decode("ascii")}
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    return {
+        "title": axis.title,
+        "unit": axis.unit,
+        "kind": str(axis.kind),
+        "ticks": [list(tick) for tick in axis.ticks],
+        "range": None if axis.range is None else list(axis.range),
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "name": series.name,
+        "shape": str(series.shape),
+        "color": series.color,
+        "dash": series.dash,
+        "symbol": series.symbol,
+        "x": pack(series.x),
+        "y": pack(series.y, rough=True),
+        "hover": [_hover(hover) for hover in series.hover],
+    }
+    if series.end is not None:
+        data["end"] = pack(series.end)
+    if series.rank is not None:
+        data["rank"] = pack(series.rank, rough=True)
+    return data
+
+
+def _hover(hover: Hover) -> dict[str, Any]:
+    return {
+        "label": hover.label,
+        "unit": hover.unit,
+        "names": list(hover.names),
+        "values": pack(hover.values, rough=hover.unit == "ns"),
+    }
+
+
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs  # heavy, and not needed by a page without figures
+
+    return str(get_plotlyjs())
+
+
+def _color_rules() -> str:
+    """The palette as CSS custom properties: light, dark by preference, and either by choice."""
+    light = "".join(f"--{role}:{values[0]};" for role, values in PALETTE.items())
+    dark = "".join(f"--{role}:{values[1]};" for role, values in PALETTE.items())
+    return (
+        f":root{{color-scheme:light;{light}}}"
+        f"@media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{color-scheme:dark;{dark}}}}}"
+        f":root[data-theme=dark]{{color-scheme:dark;{dark}}}"
+        f"@media print{{:root:root{{color-scheme:light;{light}}}}}"
+    )

@@ -1,0 +1,282 @@
+"""The same workload under other policies: small multiples, differences to the baseline, and the paths.
+
+Decides which measures get a small chart, and says which differences lie within the model's own error.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzer.comparison.compare import MeasureRow
+from analyzer.comparison.request_columns import replayed_part, replayed_requests
+from analyzer.report.blocks import (
+    Align,
+    Axis,
+    AxisKind,
+    Block,
+    Cell,
+    Figure,
+    Heading,
+    Multiple,
+    Multiples,
+    Section,
+    Series,
+    Shape,
+    Table,
+)
+from analyzer.report.cells import amount_cell, count_cell, name_cell, share_cell, time_cell
+from analyzer.report.palette import series_color
+from analyzer.report.sampling import spread_ranks
+from analyzer.report.sections.latency import (
+    LATENCY_AXIS,
+    SHARE_AXIS,
+    completed_latency_ns,
+    distribution,
+)
+from analyzer.report.study import Study
+from analyzer.report.words import bit_rate, figure, percent, shortened
+
+_CHARTS = {
+    "iops": "Commands per second",
+    "bytes_per_s": "Data per second",
+    "latency_ns_p50": "Median latency",
+    "latency_ns_p99": "p99 latency",
+    "order_wait_ns_mean": "Mean order wait",
+    "longest_gap_ns": "Longest time without a completion",
+}
+_CURVE_POINTS = 400
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+def build(study: Study) -> Section | None:
+    """Nothing where nothing was replayed."""
+    if not study.outcomes:
+        return None
+    return Section(
+        "comparison",
+        "Replays compared",
+        "What if the links had been driven another way?",
+        answer(study),
+        (_multiples(study), _table(study), _curves(study), _progress(study), *_paths(study)),
+    )
+
+
+def answer(study: Study) -> str:
+    """The best throughput and the best p99 latency among the outcomes, or that nothing sets them apart."""
+    comparison = study.comparison
+    row, tail = comparison.row("iops"), comparison.row("latency_ns_p99")
+    error = study.baseline.error_percent("iops") if study.baseline else None
+    noise = max(1.0, abs(error or 0.0))
+    rated = [
+        (difference, label)
+        for label, difference in zip(comparison.labels, row.differences_percent, strict=True)
+        if difference is not None
+    ]
+    if not rated:
+        return "Only the recording itself was replayed; name another policy to compare it with."
+    best, label = max(rated)
+    tails = [
+        (difference, name)
+        for name, difference in zip(comparison.labels, tail.differences_percent, strict=True)
+        if difference is not None
+    ]
+    said = (
+        f"The throughput of no policy differs from {comparison.reference} by more than {percent(noise)}, "
+        "which the model cannot tell apart"
+        if all(abs(difference) <= noise for difference, _ in rated)
+        else f"Most throughput has {label}, {percent(best, signed=True)} against {comparison.reference}"
+    )
+    if tails:
+        least, name = min(tails)
+        said += f"; the lowest p99 latency has {name}, {percent(least, signed=True)}"
+    return f"{said}."
+
+
+def _labels(study: Study) -> tuple[str, ...]:
+    return ("recording", *(shortened(label, 40) for label in study.comparison.labels))
+
+
+def _colors(study: Study) -> tuple[str, ...]:
+    return ("ink-soft", *(series_color(place) for place in range(len(study.outcomes))))
+
+
+def _tone(row: MeasureRow, difference: float | None, noise: float) -> str:
+    if difference is None or not row.measure.better or abs(difference) <= noise:
+        return ""
+    return "good" if (difference > 0) == (row.measure.better == "higher") else "bad"
+
+
+def _noise(study: Study, name: str) -> float:
+    """Percent below which a difference of this measure lies within the model's own error, at least 1."""
+    error = study.baseline.error_percent(name) if study.baseline else None
+    return max(1.0, abs(error or 0.0))
+
+
+def _multiples(study: Study) -> Multiples:
+    charts = []
+    for name, title in _CHARTS.items():
+        row = study.comparison.row(name)
+        unit = row.measure.unit
+        tones = [_tone(row, difference, _noise(study, name)) for difference in row.differences_percent]
+        charts.append(
+            Multiple(
+                title,
+                row.measure.better,
+                (figure(row.recorded, unit), *(figure(value, unit) for value in row.values)),
+                (row.recorded, *row.values),
+                ("", *tones),
+            )
+        )
+    return Multiples(
+        "multiples",
+        "The recording and each replay, measure by measure",
+        "Bars for the recording and each replay, one small chart per measure; the table below has all numbers.",
+        _labels(study),
+        _colors(study),
+        tuple(charts),
+        "A green or orange figure differs from the reference by more than the model's own error.",
+    )
+
+
+def _table(study: Study) -> Table:
+    comparison = study.comparison
+    headings = [
+        Heading("Measure", sentence="Measured over the commands that were replayed."),
+        Heading("Better"),
+        Heading("Recording", Align.NUMBER),
+    ]
+    for label in comparison.labels:
+        headings.append(Heading(shortened(label, 40), Align.NUMBER))
+        if label != comparison.reference:
+            headings.append(Heading("±%", Align.NUMBER, f"{label} against {comparison.reference}."))
+    rows = []
+    for row in comparison.rows:
+        unit = row.measure.unit
+        cells = [
+            Cell(row.measure.sentence.rstrip("."), row.measure.name),
+            Cell(row.measure.better, row.measure.better),
+            Cell(figure(row.recorded, unit), row.recorded),
+        ]
+        for place, label in enumerate(comparison.labels):
+            cells.append(Cell(figure(row.values[place], unit), row.values[place]))
+            if label != comparison.reference:
+                difference = row.differences_percent[place]
+                tone = _tone(row, difference, _noise(study, row.measure.name))
+                cells.append(Cell(percent(difference, signed=True), difference, tone))
+        rows.append(tuple(cells))
+    return Table(
+        "comparison",
+        f"All measures; differences against {comparison.reference}",
+        tuple(headings),
+        tuple(rows),
+    )
+
+
+def _curves(study: Study) -> Figure:
+    recorded = replayed_part(study.requests, study.outcomes[0])
+    series = [distribution("recording", "ink-soft", completed_latency_ns(recorded))]
+    for place, outcome in enumerate(study.outcomes):
+        series.append(
+            distribution(
+                shortened(study.comparison.labels[place], 40),
+                series_color(place),
+                completed_latency_ns(replayed_requests(outcome)),
+                _DASHES[place % len(_DASHES)],
+            )
+        )
+    return Figure(
+        "comparison-latency",
+        "Latency of all commands under each policy: the further left, the better",
+        "Cumulative distribution of latency of the recording and of each replay on a logarithmic axis; the table "
+        "above has the percentiles.",
+        LATENCY_AXIS,
+        SHARE_AXIS,
+        tuple(one for one in series if len(one.x)),
+        height=340,
+    )
+
+
+def _progress(study: Study) -> Figure:
+    recorded = replayed_part(study.requests, study.outcomes[0])
+    everyone = [("recording", "ink-soft", "solid", recorded)] + [
+        (
+            shortened(study.comparison.labels[place], 40),
+            series_color(place),
+            _DASHES[place % len(_DASHES)],
+            replayed_requests(outcome),
+        )
+        for place, outcome in enumerate(study.outcomes)
+    ]
+    series = []
+    for name, color, dash, requests in everyone:
+        done = np.sort(requests.completed_ns[requests.is_completed])
+        places = np.unique(
+            np.concatenate([spread_ranks(len(done), _CURVE_POINTS), _around_gaps(done)]).astype(np.int64)
+        )
+        series.append(
+            Series(
+                name,
+                Shape.STEPS,
+                color,
+                study.seconds(done[places]),
+                places + 1.0,
+                dash=dash,
+            )
+        )
+    return Figure(
+        "comparison-progress",
+        "Commands completed by then: steeper is faster, a level stretch is a stall",
+        "Number of completed commands over time in the recording and in each replay.",
+        Axis("time since the start of the capture", "s", AxisKind.CAPTURE_TIME, range=study.time_axis.range),
+        Axis("commands completed"),
+        tuple(one for one in series if len(one.x)),
+        height=320,
+        note="Up to 400 points per curve, both ends of the longest pauses always among them.",
+    )
+
+
+def _around_gaps(done_ns: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Both ends of the 40 longest pauses between completions, in order of time."""
+    if len(done_ns) < 2:
+        return np.zeros(0, np.int64)
+    longest = np.argsort(-np.diff(done_ns), kind="stable")[:40]
+    return np.concatenate([longest, longest + 1])
+
+
+def _paths(study: Study) -> tuple[Block, ...]:
+    headings = (
+        Heading("Replay"),
+        Heading("Path"),
+        Heading("Order kept over", sentence="Paths with the same number share one CmdSN order."),
+        Heading("Commands", Align.NUMBER),
+        Heading("Share", Align.NUMBER),
+        Heading("Read", Align.NUMBER),
+        Heading("Written", Align.NUMBER),
+        Heading("Rate to target", Align.NUMBER),
+        Heading("Rate from target", Align.NUMBER),
+        Heading("Busy to target", Align.NUMBER, "Time the link was sending towards the target."),
+        Heading("Busy from target", Align.NUMBER, "Time the link was sending towards the initiator."),
+    )
+    rows = []
+    for place, outcome in enumerate(study.outcomes):
+        paths = outcome.paths.to_dict("records")
+        total = sum(path["requests"] for path in paths) or 1
+        for path in paths[:32]:
+            rows.append(
+                (
+                    Cell(
+                        shortened(study.comparison.labels[place], 40), float(place), color=series_color(place)
+                    ),
+                    name_cell(path["name"]),
+                    Cell(f"nexus {path['nexus_index']}", float(path["nexus_index"])),
+                    count_cell(path["requests"]),
+                    share_cell(path["requests"] / total),
+                    amount_cell(path["read_bytes"]),
+                    amount_cell(path["written_bytes"]),
+                    Cell(bit_rate(path["rate_to_target_bps"]), path["rate_to_target_bps"]),
+                    Cell(bit_rate(path["rate_from_target_bps"]), path["rate_from_target_bps"]),
+                    time_cell(path["busy_to_target_ns"]),
+                    time_cell(path["busy_from_target_ns"]),
+                )
+            )
+    return (Table("paths", "What each path carried", headings, tuple(rows)),)

@@ -1,0 +1,109 @@
+"""One timeline with its outcomes, and what several sections need to know of them, found once.
+
+Decides what things are called on the page (connections, sessions, outcomes) and from when time
+counts. Draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.comparison.compare import Comparison, compared, is_baseline
+from analyzer.comparison.recording import RecordedMeasures, recorded_measures
+from analyzer.comparison.request_columns import RequestColumns, recorded_requests
+from analyzer.report.blocks import Axis, AxisKind
+from analyzer.report.palette import series_color
+from analyzer.report.words import visible
+from analyzer.tables.folder import Outcome, Timeline
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the page is about."""
+
+    timeline: Timeline
+    outcomes: tuple[Outcome, ...] = ()
+
+    @cached_property
+    def recorded(self) -> RecordedMeasures:
+        """The measures of the recording."""
+        return recorded_measures(self.timeline)
+
+    @cached_property
+    def requests(self) -> RequestColumns:
+        """The tasks as requests."""
+        return recorded_requests(self.timeline)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Recording and outcomes, measure by measure."""
+        return compared(self.outcomes, self.timeline)
+
+    @cached_property
+    def baseline(self) -> BaselineError | None:
+        """The error of the as-recorded outcome, where one was made."""
+        outcome = next((one for one in self.outcomes if is_baseline(one)), None)
+        return None if outcome is None else baseline_error(outcome, self.timeline)
+
+    @property
+    def tasks(self) -> int:
+        """Number of tasks."""
+        return self.timeline.arrow["tasks"].num_rows
+
+    @property
+    def begin_ns(self) -> int:
+        """From when time counts on the page."""
+        return self.recorded.begin_ns
+
+    def seconds(self, times_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Times as seconds since the start of the capture; exact to the nanosecond for weeks."""
+        return (times_ns - self.begin_ns) / 1e9
+
+    @cached_property
+    def time_axis(self) -> Axis:
+        """The axis that all plots over time share."""
+        span = max((self.recorded.end_ns - self.begin_ns) / 1e9, 1e-6)
+        return Axis(
+            "time since the start of the capture",
+            "s",
+            AxisKind.CAPTURE_TIME,
+            range=(-0.01 * span, 1.01 * span),
+        )
+
+    @cached_property
+    def connection_names(self) -> tuple[str, ...]:
+        """Each connection as session and CID; a CID that comes again is numbered."""
+        sessions = self.timeline.arrow["connections"].column("session_index").to_pylist()
+        cids = self.timeline.arrow["connections"].column("cid").to_pylist()
+        seen: Counter[str] = Counter()
+        names = []
+        for index, (session, cid) in enumerate(zip(sessions, cids, strict=True)):
+            if session is None:
+                names.append(f"connection {index}, no session")
+                continue
+            name = f"S{session} CID {cid}" if cid is not None else f"S{session} connection {index}"
+            seen[name] += 1
+            names.append(name if seen[name] == 1 else f"{name} #{seen[name]}")
+        return tuple(names)
+
+    @cached_property
+    def connection_colors(self) -> tuple[str, ...]:
+        """One palette role per connection, the same in every figure."""
+        return tuple(series_color(index) for index in range(len(self.connection_names)))
+
+    @cached_property
+    def carrying_connections(self) -> tuple[int, ...]:
+        """The connections that carried commands, in order."""
+        return tuple(int(index) for index in np.unique(self.requests.path))
+
+    @cached_property
+    def names_of_captures(self) -> tuple[str, ...]:
+        """The file names without folders."""
+        names = self.timeline.arrow["captures"].column("name").to_pylist()
+        return tuple(visible(name.replace("\\", "/").rsplit("/", 1)[-1]) for name in names)

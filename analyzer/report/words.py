@@ -1,0 +1,167 @@
+"""Numbers and names as people read them: units chosen by size, three significant digits, plain words.
+
+Decides presentation only; nothing here computes a figure. A missing figure is an en dash.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import unicodedata
+from datetime import UTC, datetime
+
+MISSING = "–"  # noqa: RUF001  the typographic mark for an empty cell
+NARROW_SPACE = "\u202f"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """``value`` with that many significant digits and grouped thousands: 1234.5 is ``1,234``."""
+    if not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def scaled(value: float | None, steps: tuple[tuple[float, str], ...]) -> str:
+    """``value`` in the largest unit that leaves at least one; ``steps`` go from large to small."""
+    if value is None:
+        return MISSING
+    for factor, unit in steps:
+        if abs(value) >= factor:
+            return f"{significant(value / factor)}{NARROW_SPACE}{unit}"
+    factor, unit = steps[-1]
+    return f"{significant(value / factor)}{NARROW_SPACE}{unit}"
+
+
+def duration(nanoseconds: float | None) -> str:
+    """A time span: ``1.25 ms``."""
+    return scaled(nanoseconds, ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")))
+
+
+def amount(value: float | None) -> str:
+    """Bytes: ``4 KiB`` where whole in binary units, else decimal as ``1.25 MB``."""
+    if value is not None and value >= 1024 and value % 1024 == 0:
+        for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
+            if value % factor == 0:
+                return f"{significant(value / factor, 4)}{NARROW_SPACE}{unit}"
+    return scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
+
+
+def rate(value: float | None) -> str:
+    """Bytes per second."""
+    return scaled(value, ((1e9, "GB/s"), (1e6, "MB/s"), (1e3, "kB/s"), (1.0, "B/s")))
+
+
+def bit_rate(value: float | None) -> str:
+    """Bits per second."""
+    return scaled(value, ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s"), (1.0, "bit/s")))
+
+
+def count(value: float | None) -> str:
+    """A whole number with grouped thousands."""
+    return MISSING if value is None else f"{round(value):,}"
+
+
+def percent(value: float | None, *, signed: bool = False) -> str:
+    """``value`` percent."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value != 0 and abs(value) < 0.05:
+        return f"under 0.1{NARROW_SPACE}%" if not signed else f"±0{NARROW_SPACE}%"
+    text = significant(value, 2 if abs(value) < 10 else 3) if abs(value) < 1000 else f"{value:,.0f}"
+    sign = "+" if signed and value > 0 else ""
+    return f"{sign}{text}{NARROW_SPACE}%".replace("-", "\N{MINUS SIGN}")
+
+
+def figure(value: float | None, unit: str) -> str:
+    """A figure of ``analyzer.measures`` in its unit."""
+    if unit == "ns":
+        return duration(value)
+    if unit == "s":
+        return duration(None if value is None else value * 1e9)
+    if unit == "bytes/s":
+        return rate(value)
+    if unit == "bytes":
+        return amount(value)
+    if value is None:
+        return MISSING
+    if unit == "requests" and value == int(value):
+        return count(value)
+    return significant(value)
+
+
+def plural(number: float, singular: str, many: str = "") -> str:
+    """``3 commands``, ``1 command``, ``no command``: the number with its noun."""
+    noun = singular if round(number) == 1 else (many or f"{singular}s")
+    return f"{count(number)} {noun}" if number else f"no {singular}"
+
+
+def listed(parts: list[str]) -> str:
+    """``a, b and c``."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def moment(nanoseconds: int) -> str:
+    """An absolute time in UTC to the microsecond; the Unix epoch itself means unknown."""
+    if nanoseconds <= 0:
+        return "unknown"
+    try:
+        whole = datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC)
+    except (OverflowError, ValueError, OSError):
+        return "unknown"
+    return f"{whole:%Y-%m-%d %H:%M:%S}.{nanoseconds % 1_000_000_000 // 1000:06d} UTC"
+
+
+def visible(text: str) -> str:
+    """A foreign name with control, format and unassigned characters shown as escapes, never acted on."""
+    return "".join(
+        character if not unicodedata.category(character).startswith(("C", "Zl", "Zp")) else _escape(character)
+        for character in text
+    )
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def shortened(text: str, limit: int = 60) -> str:
+    """A visible name, its middle left out where it is longer than ``limit`` characters."""
+    text = visible(text)
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) * 2 // 3
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+
+
+def told(detail: str, limit: int = 400) -> str:
+    """The JSON object of an event as ``key: value`` phrases; any other text as it stands."""
+    try:
+        value = json.loads(detail)
+    except ValueError:
+        return shortened(detail, limit)
+    if not isinstance(value, dict):
+        return shortened(str(value), limit)
+    parts = []
+    for key, item in value.items():
+        if item is None or item == "" or item == [] or item == {}:
+            continue
+        words = str(key).replace("_", " ")
+        text = {True: "yes", False: "no"}[item] if isinstance(item, bool) else _plain(item)
+        if str(key).endswith("_ns") and isinstance(item, int):
+            words, text = words.removesuffix(" ns"), duration(item)
+        parts.append(f"{words}: {text}")
+    return shortened("; ".join(parts), limit)
+
+
+def _plain(item: object) -> str:
+    if isinstance(item, list):
+        return ", ".join(_plain(one) for one in item)
+    if isinstance(item, dict):
+        return ", ".join(f"{key} {_plain(one)}" for key, one in item.items())
+    return str(item)
