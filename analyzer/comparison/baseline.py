@@ -132,6 +132,11 @@ def _sentence(fit: Fit, errors: tuple[MeasureError, ...]) -> str:
         "latency_ns_p90": "p90 latency",
         "latency_ns_p99": "p99 latency",
     }
-    parts = [f"{word} {by_name[name]:+.1f} %" for name, word in words.items() if by_name[name] is not None]
+    parts = [f"{word} {_signed(by_name[name])}" for name, word in words.items() if by_name[name] is not None]
     numbers = f": the replay as recorded is off by {', '.join(parts)}" if parts else ""
     return f"{_MEANING[fit]}{numbers}."
+
+
+def _signed(percent: float | None) -> str:
+    text = f"{percent or 0.0:+.1f}\u00a0%"
+    return text.replace("-", "\N{MINUS SIGN}").replace("+0.0", "±0.0").replace("\N{MINUS SIGN}0.0", "±0.0")

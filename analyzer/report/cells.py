@@ -49,3 +49,8 @@ def name_cell(text: str | None, limit: int = 80, tone: str = "", color: str = ""
 def maybe(value: Any) -> Any:
     """``value``, or None for any of the nulls of pandas."""
     return None if value is None or value is pd.NA or value is pd.NaT else value
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame by column name."""
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False, name=None)]

@@ -39,7 +39,9 @@ def sections(study: Study) -> tuple[Section, ...]:
 def head(study: Study) -> Head:
     """Title and subject of the page."""
     names = study.names_of_captures
-    title = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else "no capture"
+    title = (
+        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else "no capture"
+    )
     return Head(title, names, moment(study.begin_ns), duration(study.recorded.end_ns - study.begin_ns))
 
 

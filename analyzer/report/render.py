@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
 from analyzer.report.palette import PALETTE
@@ -53,11 +52,11 @@ def render(head: Head, sections: Sequence[Section]) -> str:
     return environment.get_template("page.html.j2").render(
         head=head,
         sections=sections,
-        colors=Markup(_color_rules()),
-        style=Markup(source.get_source(environment, "page.css")[0]),
-        script=Markup(safe_script(source.get_source(environment, "page.js")[0])),
-        plotly=Markup(safe_script(_plotly())) if figures else None,
-        data=Markup(safe_json({"palette": PALETTE, "figures": figures})),
+        colors=_color_rules(),
+        style=source.get_source(environment, "page.css")[0],
+        script=safe_script(source.get_source(environment, "page.js")[0]),
+        plotly=safe_script(_plotly()) if figures else None,
+        data=safe_json({"palette": PALETTE, "figures": figures}),
     )
 
 

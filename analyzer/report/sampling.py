@@ -13,8 +13,10 @@ Int64s = npt.NDArray[np.int64]
 
 
 def keep(rank: npt.NDArray[np.float64] | Int64s, limit: int) -> npt.NDArray[np.intp]:
-    """Indexes, ascending, of at most ``limit`` rows of ``rank``, shape (n,): a quarter by highest rank, the
-    rest evenly spread over the others. All rows where they are no more than ``limit``.
+    """Indexes, ascending, of at most ``limit`` of the rows of ``rank``, shape (n,).
+
+    All of them where they are no more; else a quarter by highest rank and the rest evenly spread
+    over the others.
     """
     total = len(rank)
     if total <= limit:

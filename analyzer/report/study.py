@@ -54,7 +54,7 @@ class Study:
     @property
     def tasks(self) -> int:
         """Number of tasks."""
-        return self.timeline.arrow["tasks"].num_rows
+        return int(self.timeline.arrow["tasks"].num_rows)
 
     @property
     def begin_ns(self) -> int:

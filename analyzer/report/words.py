@@ -88,6 +88,8 @@ def figure(value: float | None, unit: str) -> str:
         return amount(value)
     if value is None:
         return MISSING
+    if unit == "requests/s":
+        return f"{significant(value)}/s"
     if unit == "requests" and value == int(value):
         return count(value)
     return significant(value)
@@ -97,6 +99,11 @@ def plural(number: float, singular: str, many: str = "") -> str:
     """``3 commands``, ``1 command``, ``no command``: the number with its noun."""
     noun = singular if round(number) == 1 else (many or f"{singular}s")
     return f"{count(number)} {noun}" if number else f"no {singular}"
+
+
+def sentence(text: str) -> str:
+    """``text`` with a capital at its head and a full stop at its end."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def listed(parts: list[str]) -> str:

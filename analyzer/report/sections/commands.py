@@ -34,8 +34,8 @@ def build(study: Study) -> Section:
     unanswered = int((~study.requests.is_completed).sum())
     answer = (
         f"{plural(study.tasks, 'command')} on {plural(len(study.carrying_connections), 'connection')}, "
-        f"up to {count(study.timeline.values('tasks', 'outstanding').max() + 1)} in flight at once; the longest "
-        f"life was {duration(float(_lives(study).max()))}"
+        f"up to {count(study.timeline.values('tasks', 'outstanding').max() + 1)} in flight at once; the "
+        f"longest life was {duration(float(_lives(study).max()))}"
     )
     answer += f", {count(unanswered)} never answered." if unanswered else "."
     return Section("commands", "Commands", question, answer, (_figure(study),))
@@ -80,7 +80,7 @@ def _figure(study: Study) -> Figure:
     series.append(_bars(study, "never answered", "unanswered", chosen[unanswered[chosen]], rows))
     series.append(_waits(study, chosen, rows))
     marks = event_series(study, float(total))
-    note = "Scroll or drag to zoom; every plot over time follows. Double-click shows all."
+    note = "Drag to zoom; every plot over time follows. Double-click shows all."
     if study.tasks > LIMIT:
         note += (
             f" Of {count(study.tasks)} commands the page holds {count(LIMIT)}: the {count(LIMIT // 4)} that "
@@ -89,8 +89,8 @@ def _figure(study: Study) -> Figure:
     return Figure(
         "commands",
         "Each bar is a command, from its first byte to its status; rows fill as commands pile up",
-        f"Bars over time in {plural(len(ticks), 'lane')}, one per connection: reads, writes and commands without "
-        "data, with the time spent waiting for lower CmdSNs drawn inside, and events above.",
+        f"Bars over time in {plural(len(ticks), 'lane')}, one per connection: reads, writes and "
+        "commands without data, with the time spent waiting for lower CmdSNs drawn inside, and events above.",
         study.time_axis,
         Axis(
             "connection",

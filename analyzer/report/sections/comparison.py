@@ -6,6 +6,7 @@ Decides which measures get a small chart, and says which differences lie within 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.comparison.compare import MeasureRow
 from analyzer.comparison.request_columns import replayed_part, replayed_requests
@@ -24,7 +25,7 @@ from analyzer.report.blocks import (
     Shape,
     Table,
 )
-from analyzer.report.cells import amount_cell, count_cell, name_cell, share_cell, time_cell
+from analyzer.report.cells import amount_cell, count_cell, name_cell, records, share_cell, time_cell
 from analyzer.report.palette import series_color
 from analyzer.report.sampling import spread_ranks
 from analyzer.report.sections.latency import (
@@ -35,6 +36,7 @@ from analyzer.report.sections.latency import (
 )
 from analyzer.report.study import Study
 from analyzer.report.words import bit_rate, figure, percent, shortened
+from analyzer.tables.folder import Outcome
 
 _CHARTS = {
     "iops": "Commands per second",
@@ -42,9 +44,10 @@ _CHARTS = {
     "latency_ns_p50": "Median latency",
     "latency_ns_p99": "p99 latency",
     "order_wait_ns_mean": "Mean order wait",
-    "longest_gap_ns": "Longest time without a completion",
+    "longest_gap_ns": "Longest pause in completions",
 }
 _CURVE_POINTS = 400
+_LISTED_PATHS = 32
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -130,7 +133,8 @@ def _multiples(study: Study) -> Multiples:
     return Multiples(
         "multiples",
         "The recording and each replay, measure by measure",
-        "Bars for the recording and each replay, one small chart per measure; the table below has all numbers.",
+        "Bars for the recording and each replay, one small chart per measure; the table below has "
+        "all numbers.",
         _labels(study),
         _colors(study),
         tuple(charts),
@@ -187,8 +191,8 @@ def _curves(study: Study) -> Figure:
     return Figure(
         "comparison-latency",
         "Latency of all commands under each policy: the further left, the better",
-        "Cumulative distribution of latency of the recording and of each replay on a logarithmic axis; the table "
-        "above has the percentiles.",
+        "Cumulative distribution of latency of the recording and of each replay on a logarithmic axis; "
+        "the table above has the percentiles.",
         LATENCY_AXIS,
         SHARE_AXIS,
         tuple(one for one in series if len(one.x)),
@@ -219,7 +223,7 @@ def _progress(study: Study) -> Figure:
                 Shape.STEPS,
                 color,
                 study.seconds(done[places]),
-                places + 1.0,
+                places.astype(np.float64) + 1,
                 dash=dash,
             )
         )
@@ -235,7 +239,7 @@ def _progress(study: Study) -> Figure:
     )
 
 
-def _around_gaps(done_ns: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _around_gaps(done_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Both ends of the 40 longest pauses between completions, in order of time."""
     if len(done_ns) < 2:
         return np.zeros(0, np.int64)
@@ -259,24 +263,26 @@ def _paths(study: Study) -> tuple[Block, ...]:
     )
     rows = []
     for place, outcome in enumerate(study.outcomes):
-        paths = outcome.paths.to_dict("records")
-        total = sum(path["requests"] for path in paths) or 1
-        for path in paths[:32]:
-            rows.append(
-                (
-                    Cell(
-                        shortened(study.comparison.labels[place], 40), float(place), color=series_color(place)
-                    ),
-                    name_cell(path["name"]),
-                    Cell(f"nexus {path['nexus_index']}", float(path["nexus_index"])),
-                    count_cell(path["requests"]),
-                    share_cell(path["requests"] / total),
-                    amount_cell(path["read_bytes"]),
-                    amount_cell(path["written_bytes"]),
-                    Cell(bit_rate(path["rate_to_target_bps"]), path["rate_to_target_bps"]),
-                    Cell(bit_rate(path["rate_from_target_bps"]), path["rate_from_target_bps"]),
-                    time_cell(path["busy_to_target_ns"]),
-                    time_cell(path["busy_from_target_ns"]),
-                )
-            )
+        label = Cell(shortened(study.comparison.labels[place], 40), float(place), color=series_color(place))
+        rows += [(label, *cells) for cells in _path_cells(outcome)]
     return (Table("paths", "What each path carried", headings, tuple(rows)),)
+
+
+def _path_cells(outcome: Outcome) -> list[tuple[Cell, ...]]:
+    paths = records(outcome.paths)
+    total = sum(path["requests"] for path in paths) or 1
+    return [
+        (
+            name_cell(path["name"]),
+            Cell(f"nexus {path['nexus_index']}", float(path["nexus_index"])),
+            count_cell(path["requests"]),
+            share_cell(path["requests"] / total),
+            amount_cell(path["read_bytes"]),
+            amount_cell(path["written_bytes"]),
+            Cell(bit_rate(path["rate_to_target_bps"]), path["rate_to_target_bps"]),
+            Cell(bit_rate(path["rate_from_target_bps"]), path["rate_from_target_bps"]),
+            time_cell(path["busy_to_target_ns"]),
+            time_cell(path["busy_from_target_ns"]),
+        )
+        for path in paths[:_LISTED_PATHS]
+    ]

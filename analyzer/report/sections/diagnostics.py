@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.report.blocks import Align, Cell, Heading, Section, Table
-from analyzer.report.cells import count_cell, maybe, moment_cell, name_cell
+from analyzer.report.cells import count_cell, maybe, moment_cell, name_cell, records
 from analyzer.report.study import Study
 from analyzer.report.words import count, plural, visible
 
@@ -37,10 +37,10 @@ def _table(study: Study) -> Table:
         Heading("What it means"),
         Heading("What to do"),
     )
-    records = study.timeline.diagnostics.to_dict("records")
-    records.sort(key=lambda row: (_ORDER[str(row["severity"])], str(row["code"])))
+    found = records(study.timeline.diagnostics)
+    found.sort(key=lambda row: (_ORDER[str(row["severity"])], str(row["code"])))
     rows = []
-    for row in records[:LIMIT]:
+    for row in found[:LIMIT]:
         severity = str(row["severity"])
         at_ns = maybe(row["at_ns"])
         rows.append(
@@ -55,7 +55,7 @@ def _table(study: Study) -> Table:
                 Cell(visible(row["remedy"])),
             )
         )
-    note = f"{count(len(records) - LIMIT)} more are in the timeline folder." if len(records) > LIMIT else ""
+    note = f"{count(len(found) - LIMIT)} more are in the timeline folder." if len(found) > LIMIT else ""
     return Table("diagnostics", "Diagnostics, gravest first", headings, tuple(rows), note=note)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+import numpy.typing as npt
 
 from analyzer.report.blocks import Align, Cell, Heading, Section, Table
-from analyzer.report.cells import maybe, moment_cell, name_cell
+from analyzer.report.cells import maybe, moment_cell, name_cell, records
 from analyzer.report.study import Study
 from analyzer.report.words import count, listed, plural, told
 
@@ -35,14 +36,14 @@ def build(study: Study) -> Section:
     if not len(kinds):
         return Section("events", "Events", question, "Nothing: no login, logout, loss or task management.")
     numbers = Counter(kinds.tolist())
-    parts = [f"{count(number)} × {kind}" for kind, number in numbers.most_common(8)]
+    parts = [f"{count(number)} {kind}" for kind, number in numbers.most_common(8)]
     if len(numbers) > 8:
         parts.append(plural(len(numbers) - 8, "other kind"))
     answer = f"{plural(len(kinds), 'event')}: {listed(parts)}."
-    return Section("events", "Events", question, answer, (_table(study, kinds, numbers),))
+    return Section("events", "Events", question, answer, (_table(study, kinds),))
 
 
-def chosen_events(kinds: np.ndarray, limit: int) -> np.ndarray:  # type: ignore[type-arg]
+def chosen_events(kinds: npt.NDArray[np.str_], limit: int) -> npt.NDArray[np.intp]:
     """Indexes of the events to list: all where they are few, else the first of every kind alike."""
     if len(kinds) <= limit:
         return np.arange(len(kinds))
@@ -56,7 +57,7 @@ def chosen_events(kinds: np.ndarray, limit: int) -> np.ndarray:  # type: ignore[
     return np.sort(np.concatenate(places))
 
 
-def _table(study: Study, kinds: np.ndarray, numbers: Counter[str]) -> Table:  # type: ignore[type-arg]
+def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
     headings = (
         Heading("At, s", Align.NUMBER),
         Heading("Event"),
@@ -67,7 +68,7 @@ def _table(study: Study, kinds: np.ndarray, numbers: Counter[str]) -> Table:  # 
     )
     chosen = chosen_events(kinds, LIMIT)
     rows = []
-    for row in study.timeline.events.iloc[chosen].to_dict("records"):
+    for row in records(study.timeline.events.iloc[chosen]):
         session, connection = maybe(row["session_index"]), maybe(row["connection_index"])
         where = f"session {session}" if session is not None else "–"  # noqa: RUF001
         color = ""

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from analyzer.comparison.request_columns import RequestColumns
 from analyzer.measures import percentile
-from analyzer.report.blocks import Align, Axis, AxisKind, Figure, Heading, Section, Series, Shape, Table
-from analyzer.report.cells import Cell, count_cell, share_cell, time_cell
+from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
+from analyzer.report.cells import count_cell, share_cell, time_cell
 from analyzer.report.palette import series_color
 from analyzer.report.sampling import keep, spread_ranks
 from analyzer.report.sections.commands import task_hover
@@ -35,9 +35,9 @@ def build(study: Study) -> Section:
     operation = study.requests.operation
     answer = (
         f"Half within {duration(overall['latency_ns_p50'])}, 90{chr(0x202F)}% within "
-        f"{duration(overall['latency_ns_p90'])}, 99{chr(0x202F)}% within {duration(overall['latency_ns_p99'])}; "
-        f"the slowest, {operation.names[operation.codes[slowest]]} of task {slowest}, took "
-        f"{duration(overall['latency_ns_max'])}."
+        f"{duration(overall['latency_ns_p90'])}, 99{chr(0x202F)}% within "
+        f"{duration(overall['latency_ns_p99'])}; the slowest, {operation.names[operation.codes[slowest]]} of "
+        f"task {slowest}, took {duration(overall['latency_ns_max'])}."
     )
     return Section("latency", "Latency", question, answer, (_curves(study), _cloud(study), _table(study)))
 

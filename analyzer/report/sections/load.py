@@ -33,8 +33,8 @@ def build(study: Study) -> Section:
         else "one connection took all commands"
     )
     answer = (
-        f"{rate(overall['bytes_per_s'])} and {significant(overall['iops'] or 0)} commands per second on the mean, "
-        f"{significant(overall['outstanding_mean'] or 0)} outstanding; {spread}."
+        f"{rate(overall['bytes_per_s'])} and {significant(overall['iops'] or 0)} commands per second on "
+        f"the mean, {significant(overall['outstanding_mean'] or 0)} outstanding; {spread}."
     )
     edges = _edges(study)
     return Section(
@@ -62,12 +62,16 @@ def outstanding_steps(
 
 
 def _edges(study: Study) -> npt.NDArray[np.float64]:
-    """The ends of the intervals, in seconds: a round width that gives at most 400 of them."""
+    """The ends of the intervals, in seconds.
+
+    Of a round width, at most 400, and so few that one of a connection holds ten completions on the mean.
+    """
     span = max((study.recorded.end_ns - study.begin_ns) / 1e9, 1e-6)
-    width = span / _BINS
-    scale = 10.0 ** np.floor(np.log10(width))
+    each = study.requests.is_completed.sum() / max(1, len(study.carrying_connections))
+    width = span / np.clip(each / 10, 20, _BINS)
+    scale = float(10.0 ** np.floor(np.log10(width)))
     width = scale * next(step for step in (1, 2, 5, 10) if step * scale >= width * 0.999999)
-    return np.arange(0, int(np.ceil(span / width)) + 1) * width
+    return np.arange(0, int(np.ceil(span / width)) + 1, dtype=np.float64) * width
 
 
 def _width(edges: npt.NDArray[np.float64]) -> float:

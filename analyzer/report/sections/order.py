@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.report.blocks import Align, Axis, Figure, Heading, Hover, Section, Series, Shape, Table
-from analyzer.report.cells import Cell, count_cell, plain_cell, share_cell, time_cell
+from analyzer.report.blocks import Align, Axis, Cell, Figure, Heading, Hover, Section, Series, Shape, Table
+from analyzer.report.cells import count_cell, plain_cell, share_cell, time_cell
 from analyzer.report.sampling import keep
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, percent, plural, visible
@@ -128,8 +128,8 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
         f"order-{numbers.session}",
         f"Session {numbers.session}: commands climb between ExpCmdSN and MaxCmdSN; a dot far above the lower "
         "edge waits for those below it",
-        f"CmdSN of each command of session {numbers.session} over time, coloured by connection, inside the band "
-        "from ExpCmdSN to MaxCmdSN; horizontal lines are waits for lower CmdSNs.",
+        f"CmdSN of each command of session {numbers.session} over time, coloured by connection, "
+        "inside the band from ExpCmdSN to MaxCmdSN; horizontal lines are waits for lower CmdSNs.",
         study.time_axis,
         Axis("CmdSN"),
         tuple(one for one in series if len(one.x)),

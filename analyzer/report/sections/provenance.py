@@ -10,7 +10,7 @@ from typing import Any
 
 from analyzer.provenance import provenance, version
 from analyzer.report.blocks import Align, Block, Cell, Folded, Heading, Line, Lines, Section, Table
-from analyzer.report.cells import amount_cell, maybe, name_cell
+from analyzer.report.cells import amount_cell, maybe, name_cell, records
 from analyzer.report.study import Study
 from analyzer.report.words import plural, visible
 
@@ -27,8 +27,8 @@ def build(study: Study) -> Section:
         Line("Stands on", libraries),
         Line(
             "Private",
-            "This page names initiators, targets, network addresses, file names and block addresses. It holds no "
-            "payload and no secret of a login.",
+            "This page names initiators, targets, network addresses, file names and block addresses. It "
+            "holds no payload and no secret of a login.",
         ),
     ]
     seeds = [
@@ -43,8 +43,8 @@ def build(study: Study) -> Section:
         for label, outcome in zip(study.comparison.labels, study.outcomes, strict=True)
     ]
     answer = (
-        f"From {plural(len(study.names_of_captures), 'capture file')} by version {version()} of the analyzer; "
-        "the digests below say which."
+        f"From {plural(len(study.names_of_captures), 'capture file')} by version {version()} of the "
+        "analyzer; the digests below say which."
     )
     return Section(
         "provenance",
@@ -58,7 +58,7 @@ def build(study: Study) -> Section:
 def _inputs(study: Study) -> Table:
     headings = (Heading("Input", Align.CODE), Heading("Size", Align.NUMBER), Heading("SHA-256", Align.CODE))
     rows = []
-    for name, row in zip(study.names_of_captures, study.timeline.captures.to_dict("records"), strict=True):
+    for name, row in zip(study.names_of_captures, records(study.timeline.captures), strict=True):
         digest = maybe(row["sha256"])
         rows.append(
             (

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pandas as pd
 
 from analyzer.report.blocks import Align, Heading, Line, Lines, Section, Table
-from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, time_cell
+from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, records, time_cell
 from analyzer.report.study import Study
-from analyzer.report.words import amount, count, duration, moment, plural
+from analyzer.report.words import amount, count, duration, moment, plural, sentence
 
 
 def build(study: Study) -> Section:
@@ -28,14 +28,15 @@ def build(study: Study) -> Section:
     said = ", ".join(losses) if losses else "nothing was lost"
     answer = (
         f"{plural(packets, 'packet')} in {plural(len(study.names_of_captures), 'file')} over "
-        f"{duration(study.recorded.end_ns - study.begin_ns)}, {timeline.arrow['pdus'].num_rows:,} PDUs: {said}."
+        f"{duration(study.recorded.end_ns - study.begin_ns)}, {count(timeline.arrow['pdus'].num_rows)} PDUs: "
+        f"{said}."
     )
     lines = (
         Line("Begins", moment(study.begin_ns) + "; all times on this page count from here."),
         Line("Lost", _lost(lost, cut), "warning" if lost or cut else "good"),
         Line(
             "Resent",
-            f"{plural(resent, 'TCP segment')} sent again by the network stacks.",
+            sentence(f"{plural(resent, 'TCP segment')} sent again by the network stacks"),
             "warning" if resent else "good",
         ),
         Line("Assumed", *_assumed(study)),
@@ -55,7 +56,7 @@ def _lost(lost: int, cut: int) -> str:
         parts.append(f"{amount(lost)} that the recorder missed")
     if cut:
         parts.append(f"the payload of {plural(cut, 'packet')} beyond the snap length")
-    return f"{' and '.join(parts).capitalize()}." if parts else "Nothing that can be noticed."
+    return sentence(" and ".join(parts)) if parts else "Nothing that can be noticed."
 
 
 def _assumed(study: Study) -> tuple[str, str]:
@@ -81,7 +82,7 @@ def _captures(study: Study) -> Table:
         Heading("Clock moved by", Align.NUMBER, "Added to the times of this file to merge it."),
     )
     rows = []
-    for name, row in zip(study.names_of_captures, study.timeline.captures.to_dict("records"), strict=True):
+    for name, row in zip(study.names_of_captures, records(study.timeline.captures), strict=True):
         compression = "" if row["compression"] == "none" else f", {row['compression']}"
         rows.append(
             (

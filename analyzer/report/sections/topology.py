@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from analyzer.report.blocks import Align, Heading, Link, Nexus, Section, Table, Topology
-from analyzer.report.cells import Cell, amount_cell, count_cell, maybe, moment_cell, name_cell, time_cell
+from analyzer.report.blocks import Align, Cell, Heading, Link, Nexus, Section, Table, Topology
+from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, records, time_cell
 from analyzer.report.study import Study
 from analyzer.report.words import amount, duration, plural, visible
 
@@ -26,8 +27,8 @@ _ENDS = {
 
 def build(study: Study) -> Section:
     """The picture, and the connections as a table."""
-    sessions = study.timeline.sessions.to_dict("records")
-    connections = study.timeline.connections.to_dict("records")
+    sessions = records(study.timeline.sessions)
+    connections = records(study.timeline.connections)
     normal = [row for row in sessions if maybe(row["session_type"]) != "discovery"]
     initiators = {maybe(row["initiator_name"]) for row in normal}
     portals = {(row["target_address"], row["target_port"]) for row in connections}
@@ -51,7 +52,7 @@ def _links_of(connections: list[dict[str, Any]], session: int) -> int:
     return sum(1 for row in connections if maybe(row["session_index"]) == session)
 
 
-def _commands_by_connection(study: Study) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _commands_by_connection(study: Study) -> npt.NDArray[np.int64]:
     return np.bincount(study.requests.path, minlength=len(study.connection_names))
 
 
@@ -105,7 +106,7 @@ def _session_remarks(row: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _link(study: Study, row: dict[str, Any], commands: np.ndarray[Any, np.dtype[np.int64]]) -> Link:
+def _link(study: Study, row: dict[str, Any], commands: npt.NDArray[np.int64]) -> Link:
     index = row["connection_index"]
     remarks = [plural(int(commands[index]), "command")]
     if maybe(row["rtt_ns_min"]) is not None:

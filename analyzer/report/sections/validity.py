@@ -69,8 +69,8 @@ def _curves(baseline: BaselineError) -> Figure:
     return Figure(
         "baseline-latency",
         "Where the two curves part, the model errs",
-        "Cumulative distribution of latency in the recording and in its replay as recorded; the table above has "
-        "the percentiles.",
+        "Cumulative distribution of latency in the recording and in its replay as recorded; the table "
+        "above has the percentiles.",
         LATENCY_AXIS,
         SHARE_AXIS,
         (
@@ -101,8 +101,8 @@ def _model(study: Study) -> Lines:
 
 _PACINGS = {
     "recorded": "Open loop: every request is issued at its recorded time, however slow the paths are.",
-    "closed": "Closed loop: a request waits for the completion that its issue followed in the recording, plus the "
-    "think time that was seen.",
+    "closed": "Closed loop: a request waits for the completion that its issue followed in the recording, "
+    "plus the think time that was seen.",
 }
 
 

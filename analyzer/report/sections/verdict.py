@@ -1,4 +1,4 @@
-"""The answer in five lines: what was recorded, what order cost, what went wrong, how far to trust it, what if.
+"""The answer in five lines: what was recorded, what order cost, what went wrong, what to trust, what if.
 
 Decides which figures are said first. Every number comes from the measures that the later
 sections show in full.
@@ -9,7 +9,18 @@ from __future__ import annotations
 from analyzer.comparison.baseline import Fit
 from analyzer.report.blocks import Line, Lines, Section
 from analyzer.report.study import Study
-from analyzer.report.words import amount, count, duration, figure, listed, percent, plural, rate, significant
+from analyzer.report.words import (
+    amount,
+    count,
+    duration,
+    figure,
+    listed,
+    percent,
+    plural,
+    rate,
+    sentence,
+    significant,
+)
 
 _GRAVE_EVENTS = {
     "connection-lost": ("lost connection", "lost connections"),
@@ -81,8 +92,8 @@ def _order(study: Study) -> Line:
         return Line("Order", f"No command waited at the target for a lower CmdSN: {why}.", "good", "order")
     return Line(
         "Order",
-        f"{count(waited)} of {plural(completed, 'command')} ({percent(100 * waited / completed)}) waited at the "
-        f"target for lower CmdSNs: 99{chr(0x202F)}% up to {duration(overall['order_wait_ns_p99'])}, "
+        f"{count(waited)} of {plural(completed, 'command')} ({percent(100 * waited / completed)}) waited "
+        f"at the target for lower CmdSNs: 99{chr(0x202F)}% up to {duration(overall['order_wait_ns_p99'])}, "
         f"the longest {duration(overall['order_wait_ns_max'])}.",
         "warning",
         "order",
@@ -107,7 +118,7 @@ def _trouble(study: Study) -> Line:
         return Line(
             "Trouble", f"No connection, command or login was lost or refused.{tail}", "good", "events"
         )
-    return Line("Trouble", f"{_capital(listed(told))}.{tail}", "bad", "events")
+    return Line("Trouble", f"{sentence(listed(told))}{tail}", "bad", "events")
 
 
 def _trust(study: Study) -> Line:
@@ -152,7 +163,3 @@ def _what_if(study: Study) -> Line:
     return Line(
         "What if", f"Against {comparison.reference}: {'; '.join(parts[:4])}{more}.", section="comparison"
     )
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.report.blocks import Align, Cell, Heading, Section, Table
-from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, time_cell
+from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, records, time_cell
 from analyzer.report.study import Study
 from analyzer.report.words import MISSING, count, duration, plural
 
@@ -83,7 +83,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
         Heading("Packet", Align.NUMBER, "Packet of the command."),
     )
     rows = []
-    for row in study.timeline.tasks.iloc[chosen].to_dict("records"):
+    for row in records(study.timeline.tasks.iloc[chosen]):
         connection = row["connection_index"]
         result, is_good = _result(maybe(row["status"]), str(row["end"]))
         took = row["ended_ns"] - row["command_ns"]
@@ -116,7 +116,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
 
 
 def _lun(lun: int) -> str:
-    """The LUN as people number it where it is of the flat or peripheral kind (SAM-5 section 4.7), else in hex."""
+    """The LUN as people number it where it is peripheral or flat (SAM-5 section 4.7), else in hex."""
     first = lun >> 48
     if lun & 0xFFFF_FFFF_FFFF == 0 and first >> 14 in (0, 1):
         return str(first & 0x3FFF)

@@ -194,7 +194,7 @@
 
   function traces(figure) {
     const all = [];
-    let low = Infinity, high = -Infinity, seen = 0, drawn = 0;
+    let low = Infinity, high = -Infinity, left = Infinity, right = -Infinity, seen = 0, drawn = 0;
     const marks = figure.series.filter((one) => one.shape === "bars" || one.shape === "points" || one.shape === "spans");
     const window = figure.isOnTime ? view : null;
     const chosenOf = new Map(figure.series.map((one) => [one, inWindow(one, window)]));
@@ -213,6 +213,8 @@
         const value = series.y[index], other = series.shape === "band" ? series.end[index] : value;
         if (Math.min(value, other) < low) low = Math.min(value, other);
         if (Math.max(value, other) > high) high = Math.max(value, other);
+        if (series.x[index] < left) left = series.x[index];
+        if (series.x[index] > right) right = series.x[index];
       }
       const made = DRAW[series.shape](series, chosen);
       for (const trace of made) {
@@ -230,16 +232,20 @@
     const status = figure.element.parentElement.querySelector(".drawn");
     status.textContent = drawn < seen
       ? `${drawn.toLocaleString("en")} of ${seen.toLocaleString("en")} marks in view are drawn, the longest always; zoom in for all.` : "";
-    return { all, low, high };
+    return { all, low, high, left, right };
   }
 
-  function axis(spec) {
+  function axis(spec, low, high) {
     const made = {
       title: { text: spec.unit ? `${spec.title} (${spec.unit})` : spec.title, font: { size: 12 }, standoff: 8 },
       type: spec.kind === "log" ? "log" : "linear", color: color("ink-soft"), gridcolor: color("grid"),
       zeroline: false, linecolor: color("line"), automargin: true, tickfont: { size: 11.5 }, exponentformat: "none", separatethousands: true,
     };
-    if (spec.kind === "log") { made.dtick = "D1"; made.tickformat = "~g"; made.dtick = 1; made.minor = { showgrid: true, gridcolor: color("grid"), griddash: "dot", gridwidth: 0.5 }; }
+    if (spec.kind === "log") {
+      const decades = Math.log10(high / low);
+      made.tickformat = "~g";
+      made.dtick = decades < 1.2 ? "D1" : decades < 2.5 ? "D2" : 1;
+    }
     if (spec.ticks.length) {
       made.tickvals = spec.ticks.map((tick) => tick[0]);
       made.ticktext = spec.ticks.map((tick) => escaped(tick[1]));
@@ -260,8 +266,8 @@
 
   function draw(figure) {
     load(figure);
-    const { all, low, high } = traces(figure);
-    const x = axis(figure.spec.x), y = axis(figure.spec.y);
+    const { all, low, high, left, right } = traces(figure);
+    const x = axis(figure.spec.x, left, right), y = axis(figure.spec.y, low, high);
     if (figure.isOnTime && view) x.range = view.slice();
     y.fixedrange = figure.isOnTime;
     if (figure.isOnTime && !figure.spec.y.range) { const range = heightRange(figure, low, high); if (range) y.range = range; }
@@ -369,7 +375,7 @@
     const inSight = new IntersectionObserver((entries) => {
       for (const entry of entries) entry.isIntersecting ? shown.add(entry.target) : shown.delete(entry.target);
       bar.hidden = shown.size === 0;
-    });
+    }, { rootMargin: "-30% 0px -30% 0px" });
     for (const figure of onTime) inSight.observe(figure.element);
   }
   window.addEventListener("beforeprint", () => {
