@@ -1,0 +1,60 @@
+"""From capture files to a timeline: decodes, builds, and writes down how.
+
+Decides which decoder reads the files and what the manifest says. Knows neither packets nor protocol.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from analyzer.decoders.decoded import DecodedCapture
+from analyzer.errors import UnusableInputError
+from analyzer.provenance import provenance
+from analyzer.tables.folder import Timeline
+from analyzer.timeline.build import build
+
+DECODERS = ("native", "wireshark")
+
+Progress = Callable[[int, int | None], None]
+"""Bytes read so far, and in all where that is known."""
+
+
+def analyze(
+    *captures: str | Path,
+    decoder: str = "native",
+    ports: Sequence[int] = (),
+    progress: Progress | None = None,
+) -> Timeline:
+    """Read one or more captures as one timeline.
+
+    ``ports`` are TCP ports to take for iSCSI beside 3260. Raises UnusableInputError for a file that is no
+    capture, cannot be read, or a decoder that does not exist; what a capture lacks is a diagnostic.
+    """
+    if not captures:
+        raise UnusableInputError("no capture was given")
+    decoded = _decode(decoder, captures, ports, progress)
+    manifest: dict[str, Any] = {
+        "provenance": provenance(),
+        "inputs": [{"name": file.name, "sha256": file.sha256} for file in decoded.files],
+        "options": {"decoder": decoder, "ports": [int(port) for port in ports]},
+        "decoder": decoded.decoder,
+        "notes": copy.deepcopy(decoded.notes),
+    }
+    return build(decoded, manifest)
+
+
+def _decode(
+    decoder: str, captures: Sequence[str | Path], ports: Sequence[int], progress: Progress | None
+) -> DecodedCapture:
+    if decoder == "native":
+        from analyzer.decoders.native import decode as native
+
+        return native(captures, ports=ports, progress=progress)
+    if decoder == "wireshark":
+        from analyzer.decoders.wireshark import decode as wireshark
+
+        return wireshark(captures, ports=ports, progress=progress)
+    raise UnusableInputError(f"is no decoder; there are {' and '.join(DECODERS)}", source=decoder)

@@ -1,0 +1,35 @@
+"""Requests and their answers on one connection, for the rare PDUs that come in such pairs.
+
+Decides which response answers which request: the first one behind it on the same connection with
+the same task tag. Does not know what is asked or answered.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.decoders.decoded import PduColumns
+from analyzer.iscsi.headers import BASIC, view
+
+
+def pair_exchanges(
+    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], request_opcode: int, response_opcode: int
+) -> list[tuple[int, int | None]]:
+    """PDU numbers of every request with that of its response, None where none was seen.
+
+    In order of the requests. A tag that is used again before an answer leaves the earlier one open.
+    """
+    members = np.flatnonzero((opcodes == request_opcode) | (opcodes == response_opcode))
+    tags = view(pdus.headers[members], BASIC)["initiator_task_tag"]
+    waiting: dict[tuple[int, int], int] = {}
+    pairs: list[tuple[int, int | None]] = []
+    for pdu, tag in zip(members.tolist(), tags.tolist(), strict=True):
+        key = (int(pdus.connection_index[pdu]), tag)
+        if opcodes[pdu] == request_opcode:
+            waiting[key] = len(pairs)
+            pairs.append((pdu, None))
+        elif key in waiting:
+            number = waiting.pop(key)
+            pairs[number] = (pairs[number][0], pdu)
+    return pairs

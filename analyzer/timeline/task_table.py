@@ -1,0 +1,254 @@
+"""The tasks table: what each command asked for, what it got, and when.
+
+Decides the columns that follow from a task's own PDUs. What belongs to a task is the task tracker's, how
+it ended the judge's in ``task_ends``; both come in as arrays. Everything here is column arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from analyzer.decoders.decoded import PduColumns
+from analyzer.iscsi.headers import (
+    COMMAND_ATTRIBUTE_MASK,
+    COMMAND_READ_BIT,
+    COMMAND_WRITE_BIT,
+    DATA_IN_OVERFLOW_BIT,
+    DATA_IN_UNDERFLOW_BIT,
+    IMMEDIATE_BIT,
+    SCSI_COMMAND,
+    SCSI_RESPONSE,
+    view,
+)
+from analyzer.iscsi.opcodes import Opcode
+from analyzer.scsi.logical_units import lun_numbers
+from analyzer.scsi.operations import CDB_BYTES, OPERATION_NAMES, CdbColumns, decode_cdbs, device_types
+from analyzer.scsi.sense import SenseColumns, decode_sense
+from analyzer.tables.timeline_tables import DIRECTIONS, TASK_ATTRIBUTE_NAMES, TASK_ENDS, TASKS
+from analyzer.timeline import task_tracker as field
+from analyzer.timeline.pdu_table import categories
+from analyzer.timeline.task_ends import TaskEnds
+
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
+
+_READ, _WRITE, _NONE, _BOTH = range(4)
+"""Indexes of DIRECTIONS."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskColumns:
+    """n tasks as arrays of shape (n,), -1 where a time or an index is not there."""
+
+    matrix: Int64s
+    cdb: npt.NDArray[np.uint8]
+    """Shape (n, 16)."""
+    operations: CdbColumns
+    lun: npt.NDArray[np.uint64]
+    tag: npt.NDArray[np.uint32]
+    cmd_sn: npt.NDArray[np.uint32]
+    is_immediate: npt.NDArray[np.bool_]
+    attribute: npt.NDArray[np.uint8]
+    direction: npt.NDArray[np.int8]
+    expected_bytes: Int64s
+    immediate_bytes: Int64s
+    transferred_bytes: Int64s
+    command_ns: Int64s
+    command_last_ns: Int64s
+    response_ns: Int64s
+    response_connection: Int64s
+    status: npt.NDArray[np.uint8]
+    response: npt.NDArray[np.uint8]
+    residual_bytes: Int64s
+    sense: SenseColumns
+
+    @property
+    def is_answered(self) -> npt.NDArray[np.bool_]:
+        """Where a status was seen."""
+        return self.response_ns >= 0
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+def task_columns(
+    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], data_length: Int32s, matrix: Int64s
+) -> TaskColumns:
+    """Read the command and the response of each row of the tracker's ``matrix``."""
+    command = matrix[:, field.COMMAND_PDU]
+    headers = np.ascontiguousarray(pdus.headers[command])
+    commands = view(headers, SCSI_COMMAND)
+    cdb = headers[:, 32 : 32 + CDB_BYTES]
+    lun = lun_numbers(commands["lun"].astype(np.uint64))
+    flags = headers[:, 1]
+    direction = _directions(flags)
+    expected = commands["expected_data_transfer_length"].astype(np.int64)
+    immediate = data_length[command].astype(np.int64)
+    answer = matrix[:, field.RESPONSE_PDU]
+    is_answered = answer >= 0
+    answer_or_first = np.maximum(answer, 0)
+    responses = view(np.ascontiguousarray(pdus.headers[answer_or_first]), SCSI_RESPONSE)
+    is_phase_collapsed = opcodes[answer_or_first] == Opcode.DATA_IN
+    attribute = flags & COMMAND_ATTRIBUTE_MASK
+    return TaskColumns(
+        matrix=matrix,
+        cdb=cdb,
+        operations=decode_cdbs(cdb, _devices(matrix[:, field.SESSION], lun, cdb[:, 0])),
+        lun=lun,
+        tag=commands["initiator_task_tag"].astype(np.uint32),
+        cmd_sn=commands["cmd_sn"].astype(np.uint32),
+        is_immediate=headers[:, 0] & IMMEDIATE_BIT != 0,
+        attribute=np.where(attribute < len(TASK_ATTRIBUTE_NAMES), attribute, 0).astype(np.uint8),
+        direction=direction,
+        expected_bytes=expected,
+        immediate_bytes=immediate,
+        transferred_bytes=_transferred(matrix, direction, expected, immediate),
+        command_ns=pdus.time_ns[command],
+        command_last_ns=pdus.time_last_ns[command],
+        response_ns=np.where(is_answered, pdus.time_last_ns[answer_or_first], -1),
+        response_connection=np.where(is_answered, pdus.connection_index[answer_or_first], -1),
+        status=np.where(is_answered, responses["status"], 0).astype(np.uint8),
+        # A status in a Data-In PDU means that the command completed at the target (section 11.7.4).
+        response=np.where(is_answered & ~is_phase_collapsed, responses["response"], 0).astype(np.uint8),
+        residual_bytes=_residuals(responses, is_answered),
+        sense=decode_sense(
+            pdus.segments,
+            pdus.segment_offset[answer_or_first] + pdus.ahs_bytes[answer_or_first],
+            np.where(is_answered & ~is_phase_collapsed, pdus.segment_bytes[answer_or_first], 0),
+        ),
+    )
+
+
+def outstanding(command_ns: Int64s, ended_ns: Int64s) -> Int32s:
+    """Other tasks in flight when each was issued; tasks in order of ``command_ns``, shape (n,) each."""
+    ended_before = np.searchsorted(np.sort(ended_ns), command_ns, side="right")
+    others = np.maximum(np.arange(len(command_ns)) - ended_before, 0)
+    return np.asarray(others, np.int32)
+
+
+def delivered_by_ns(columns: TaskColumns) -> Int64s:
+    """The first sign that the target was at work on each task, the largest number where there is none."""
+    never = np.iinfo(np.int64).max
+    matrix = columns.matrix
+    signs = [columns.response_ns, matrix[:, field.FIRST_R2T_NS]]
+    signs.append(np.where(columns.direction == _READ, matrix[:, field.FIRST_DATA_NS], -1))
+    earliest = np.full(len(columns), never, np.int64)
+    for sign in signs:
+        earliest = np.minimum(earliest, np.where(sign >= 0, sign, never))
+    return earliest
+
+
+def task_table(
+    columns: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s, retry_of: Int32s, packet: Int64s
+) -> pa.Table:
+    """The tasks table; ``packet`` holds the packet number of every PDU."""
+    matrix, is_answered, sense = columns.matrix, columns.is_answered, columns.sense
+    unanswered = ~is_answered
+    return TASKS.build(
+        {
+            "task_index": np.arange(len(matrix), dtype=np.int32),
+            "session_index": matrix[:, field.SESSION].astype(np.int32),
+            "connection_index": matrix[:, field.FIRST_CONNECTION].astype(np.int32),
+            "response_connection_index": _masked(columns.response_connection.astype(np.int32), unanswered),
+            "initiator_task_tag": columns.tag,
+            "cmd_sn": columns.cmd_sn,
+            "lun": columns.lun,
+            "is_immediate": columns.is_immediate,
+            "attribute": categories(columns.attribute, TASK_ATTRIBUTE_NAMES),
+            "operation": categories(columns.operations.operation, OPERATION_NAMES),
+            "cdb": hexadecimal(columns.cdb),
+            "lba": _masked(columns.operations.lba, ~columns.operations.has_lba),
+            "blocks": _masked(columns.operations.blocks, ~columns.operations.has_blocks),
+            "direction": categories(columns.direction, DIRECTIONS),
+            "expected_bytes": columns.expected_bytes,
+            "immediate_bytes": columns.immediate_bytes,
+            "unsolicited_bytes": matrix[:, field.UNSOLICITED_BYTES],
+            "transferred_bytes": columns.transferred_bytes,
+            "residual_bytes": _masked(columns.residual_bytes, unanswered),
+            "command_ns": columns.command_ns,
+            "command_last_ns": columns.command_last_ns,
+            "command_packet": packet[matrix[:, field.COMMAND_PDU]],
+            "first_r2t_ns": _or_null(matrix[:, field.FIRST_R2T_NS]),
+            "first_data_ns": _or_null(matrix[:, field.FIRST_DATA_NS]),
+            "last_data_ns": _or_null(matrix[:, field.LAST_DATA_NS]),
+            "response_ns": _or_null(columns.response_ns),
+            "response_packet": _masked(packet[np.maximum(matrix[:, field.RESPONSE_PDU], 0)], unanswered),
+            "latency_ns": _masked(columns.response_ns - columns.command_ns, unanswered),
+            "order_wait_ns": order_wait_ns,
+            "outstanding": outstanding(columns.command_ns, ends.ended_ns),
+            "r2t_count": matrix[:, field.R2TS].astype(np.int32),
+            "data_in_count": matrix[:, field.DATA_INS].astype(np.int32),
+            "data_out_count": matrix[:, field.DATA_OUTS].astype(np.int32),
+            "status": _masked(columns.status, unanswered),
+            "response": _masked(columns.response, unanswered),
+            "sense_key": _masked(sense.sense_key, ~sense.has_sense),
+            "asc": _masked(sense.asc, ~sense.has_sense),
+            "ascq": _masked(sense.ascq, ~sense.has_sense),
+            "end": categories(ends.end, TASK_ENDS),
+            "ended_ns": ends.ended_ns,
+            "retry_count": matrix[:, field.RETRIES].astype(np.int32),
+            "reassign_count": matrix[:, field.REASSIGNMENTS].astype(np.int32),
+            "retry_of_task_index": _masked(retry_of, retry_of < 0),
+        }
+    )
+
+
+def hexadecimal(rows: npt.NDArray[np.uint8]) -> pa.StringArray:
+    """Each row of bytes, shape (n, k), as a text of 2 k hexadecimal digits."""
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    text = np.empty((rows.shape[0], 2 * rows.shape[1]), np.uint8)
+    text[:, 0::2] = digits[rows >> 4]
+    text[:, 1::2] = digits[rows & 0x0F]
+    offsets = np.arange(rows.shape[0] + 1, dtype=np.int64) * text.shape[1]
+    if offsets[-1] > np.iinfo(np.int32).max:
+        long = pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
+        return pa.chunked_array([long]).cast(pa.string())
+    return pa.StringArray.from_buffers(len(rows), pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(text))
+
+
+def _directions(flags: npt.NDArray[np.uint8]) -> npt.NDArray[np.int8]:
+    reads, writes = flags & COMMAND_READ_BIT != 0, flags & COMMAND_WRITE_BIT != 0
+    one_way = np.where(reads, _READ, np.where(writes, _WRITE, _NONE))
+    return np.where(reads & writes, _BOTH, one_way).astype(np.int8)
+
+
+def _transferred(
+    matrix: Int64s, direction: npt.NDArray[np.int8], expected: Int64s, immediate: Int64s
+) -> Int64s:
+    """Data seen in the task's direction. What was sent again (SNACK, retry, reassignment) counts once."""
+    read = matrix[:, field.READ_BYTES]
+    written = matrix[:, field.WRITTEN_BYTES] + immediate
+    moved = np.choose(direction, [read, written, np.zeros_like(read), read + written])
+    return np.where(direction == _BOTH, moved, np.minimum(moved, expected))
+
+
+def _residuals(responses: npt.NDArray[np.void], is_answered: npt.NDArray[np.bool_]) -> Int64s:
+    """Residual counts, negative for an overflow; the flags stand alike in both PDUs with a status."""
+    count = responses["residual_count"].astype(np.int64)
+    flags = responses["flags"]
+    residual = np.where(flags & DATA_IN_UNDERFLOW_BIT != 0, count, 0)
+    residual = np.where(flags & DATA_IN_OVERFLOW_BIT != 0, -count, residual)
+    return np.where(is_answered, residual, 0)
+
+
+def _devices(
+    session: Int64s, lun: npt.NDArray[np.uint64], codes: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
+    """The guessed kind of the logical unit of each command."""
+    luns = pa.array(lun).dictionary_encode()
+    lun_number = np.asarray(luns.indices).astype(np.int64)
+    units = pa.array(session * max(len(luns.dictionary), 1) + lun_number).dictionary_encode()
+    unit = np.asarray(units.indices).astype(np.int64)
+    return device_types(codes, unit, len(units.dictionary))[unit]
+
+
+def _masked(values: npt.NDArray[np.generic], is_null: npt.NDArray[np.bool_]) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(values, mask=is_null)
+
+
+def _or_null(times: Int64s) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(times, mask=times < 0)
