@@ -146,19 +146,18 @@ def _table(study: Study) -> Table:
     comparison = study.comparison
     headings = [
         Heading("Measure", sentence="Measured over the commands that were replayed."),
-        Heading("Better"),
         Heading("Recording", Align.NUMBER),
     ]
     for label in comparison.labels:
         headings.append(Heading(shortened(label, 40), Align.NUMBER))
         if label != comparison.reference:
             headings.append(Heading("±%", Align.NUMBER, f"{label} against {comparison.reference}."))
+    headings.append(Heading("Better", sentence="Which way is better, where one is."))
     rows = []
     for row in comparison.rows:
         unit = row.measure.unit
         cells = [
             Cell(row.measure.sentence.rstrip("."), row.measure.name),
-            Cell(row.measure.better, row.measure.better),
             Cell(figure(row.recorded, unit), row.recorded),
         ]
         for place, label in enumerate(comparison.labels):
@@ -167,7 +166,7 @@ def _table(study: Study) -> Table:
                 difference = row.differences_percent[place]
                 tone = _tone(row, difference, _noise(study, row.measure.name))
                 cells.append(Cell(percent(difference, signed=True), difference, tone))
-        rows.append(tuple(cells))
+        rows.append((*cells, Cell(row.measure.better, row.measure.better)))
     return Table(
         "comparison",
         f"All measures; differences against {comparison.reference}",
