@@ -6,6 +6,8 @@ uncompiled runs compute alike (a NumPy byte shifted as a byte would lose its bit
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -14,25 +16,28 @@ Bytes = npt.NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
+def wide(value: Any) -> int:
+    """``value`` as an int64, whatever its width was."""
+    return np.int64(value)  # type: ignore[return-value]
+
+
+@njit(cache=True, nogil=True)
 def big_16(data: Bytes, at: int) -> int:
     """Two bytes at ``at``, most significant first."""
-    return (np.int64(data[at]) << 8) | np.int64(data[at + 1])
+    return (wide(data[at]) << 8) | wide(data[at + 1])
 
 
 @njit(cache=True, nogil=True)
 def big_24(data: Bytes, at: int) -> int:
     """Three bytes at ``at``, most significant first."""
-    return (np.int64(data[at]) << 16) | (np.int64(data[at + 1]) << 8) | np.int64(data[at + 2])
+    return (wide(data[at]) << 16) | (wide(data[at + 1]) << 8) | wide(data[at + 2])
 
 
 @njit(cache=True, nogil=True)
 def big_32(data: Bytes, at: int) -> int:
     """Four bytes at ``at``, most significant first; never negative."""
     return (
-        (np.int64(data[at]) << 24)
-        | (np.int64(data[at + 1]) << 16)
-        | (np.int64(data[at + 2]) << 8)
-        | np.int64(data[at + 3])
+        (wide(data[at]) << 24) | (wide(data[at + 1]) << 16) | (wide(data[at + 2]) << 8) | wide(data[at + 3])
     )
 
 
@@ -46,10 +51,7 @@ def big_64(data: Bytes, at: int) -> int:
 def little_32(data: Bytes, at: int) -> int:
     """Four bytes at ``at``, least significant first; never negative."""
     return (
-        np.int64(data[at])
-        | (np.int64(data[at + 1]) << 8)
-        | (np.int64(data[at + 2]) << 16)
-        | (np.int64(data[at + 3]) << 24)
+        wide(data[at]) | (wide(data[at + 1]) << 8) | (wide(data[at + 2]) << 16) | (wide(data[at + 3]) << 24)
     )
 
 
@@ -58,7 +60,7 @@ def unsigned_16(data: Bytes, at: int, is_big: int) -> int:
     """Two bytes at ``at`` in the byte order that ``is_big`` names."""
     if is_big:
         return big_16(data, at)
-    return np.int64(data[at]) | (np.int64(data[at + 1]) << 8)
+    return wide(data[at]) | (wide(data[at + 1]) << 8)
 
 
 @njit(cache=True, nogil=True)

@@ -134,6 +134,13 @@ _KINDS = (
         "Mend the path MTU so that TCP segments are not fragmented.",
     ),
     DiagnosticKind(
+        "tcp-header-cut",
+        Severity.WARNING,
+        Source.CAPTURE,
+        "Packets end inside their IP or TCP header, or these are malformed; they were left out.",
+        "Record with a longer snap length.",
+    ),
+    DiagnosticKind(
         "capture-lost-bytes",
         Severity.WARNING,
         Source.CAPTURE,

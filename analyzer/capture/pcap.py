@@ -60,10 +60,6 @@ class PcapFormat:
         count, position, why = _walk_records(chunk, start, end, self._settings, batch)
         return count, position, why
 
-    def declare(self, chunk: Bytes, start: int, end: int) -> int:
-        """Never asked for: every record of a pcap file is a packet."""
-        raise AssertionError("a pcap file holds packets only")
-
 
 @njit(cache=True, nogil=True)
 def _walk_records(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from analyzer.byte_order import Bytes, unsigned_16, unsigned_32
+from analyzer.byte_order import Bytes, unsigned_16, unsigned_32, wide
 from analyzer.capture.packets import (
     LARGEST_PACKET_BYTES,
     WALK_CHUNK_DONE,
@@ -41,7 +41,7 @@ _OPTION_INTERFACE_DROPS = 5
 _OPTION_SYSTEM_DROPS = 7
 
 _LARGEST_INTERFACE_COUNT = 65_536
-_LARGEST_TICKS = np.int64(1) << 62
+_LARGEST_TICKS = 1 << 62
 _LARGEST_OFFSET_S = 1 << 32
 
 # Columns of the interface table.
@@ -81,7 +81,7 @@ class PcapngFormat:
         count, position, why = _walk_blocks(chunk, start, end, self._settings, self._interfaces, batch)
         return count, position, why
 
-    def declare(self, chunk: Bytes, start: int, end: int) -> int:
+    def declare(self, chunk: Bytes, start: int) -> int:
         """Read the block at ``start`` that is no packet: bytes it takes, or 0 where it is damaged."""
         kind = bytes(chunk[start : start + 4])
         if kind == b"\x0a\x0d\x0d\x0a":
@@ -166,12 +166,12 @@ def _nanoseconds(ticks: int, scale: int, factor: int) -> int:
     if scale == _SCALE_MULTIPLY:
         return min(ticks, _LARGEST_TICKS // factor) * factor
     seconds = min(ticks >> factor, _LARGEST_TICKS // 1_000_000_000)
-    fraction = ticks & ((np.int64(1) << factor) - 1)
+    fraction = ticks & ((wide(1) << factor) - 1)
     bits = factor
     if bits > 30:
         # Thirty bits tell a nanosecond and keep the product below within 64 bits.
         fraction >>= bits - 30
-        bits = np.int64(30)
+        bits = wide(30)
     return seconds * 1_000_000_000 + ((fraction * 1_000_000_000) >> bits)
 
 
@@ -187,7 +187,7 @@ def _walk_blocks(
     is_big, interface_count = settings[_IS_BIG], settings[_INTERFACE_COUNT]
     time_ns, link_types, offsets = batch.time_ns, batch.link_type, batch.offset
     captureds, originals = batch.captured, batch.original
-    position = np.int64(start)
+    position = wide(start)
     count = 0
     while count < len(time_ns):
         if end - position < 12:
@@ -201,10 +201,8 @@ def _walk_blocks(
             length = unsigned_32(chunk, position + 4, is_big)
         if length < 12 or length % 4:
             return count, position, WALK_DAMAGED
-        is_packet = kind == _ENHANCED_PACKET or kind == _SIMPLE_PACKET or kind == _OBSOLETE_PACKET
-        is_declaration = (
-            kind == _SECTION_HEADER or kind == _INTERFACE_DESCRIPTION or kind == _INTERFACE_STATISTICS
-        )
+        is_packet = kind in (_ENHANCED_PACKET, _SIMPLE_PACKET, _OBSOLETE_PACKET)
+        is_declaration = kind in (_SECTION_HEADER, _INTERFACE_DESCRIPTION, _INTERFACE_STATISTICS)
         if length > LARGEST_PACKET_BYTES and (is_packet or is_declaration):
             return count, position, WALK_DAMAGED
         if not is_packet and not is_declaration:
@@ -216,9 +214,9 @@ def _walk_blocks(
             return count, position, WALK_CHUNK_DONE
         if is_declaration:
             return count, position, WALK_DECLARATION
-        interface = np.int64(0)
+        interface = wide(0)
         body = position + 8
-        ticks = np.int64(-1)
+        ticks = wide(-1)
         if kind == _SIMPLE_PACKET:
             if length < 16 or interface_count == 0:
                 return count, position, WALK_DAMAGED
@@ -239,7 +237,7 @@ def _walk_blocks(
             if captured > length - 32 or interface >= interface_count:
                 return count, position, WALK_DAMAGED
             high = unsigned_32(chunk, body + 4, is_big)
-            ticks = (min(high, (np.int64(1) << 30) - 1) << 32) | unsigned_32(chunk, body + 8, is_big)
+            ticks = (min(high, (wide(1) << 30) - 1) << 32) | unsigned_32(chunk, body + 8, is_big)
             data = body + 20
         if ticks >= 0:
             settings[_LAST_TIME_NS] = interfaces[interface, _OFFSET_NS] + _nanoseconds(

@@ -28,15 +28,13 @@ FORMATS = (PcapFormat, PcapngFormat)
 
 _HEAD_BYTES = 4096
 
-Progress = Callable[[int, int | None], None]
-
 
 class Batch(NamedTuple):
     """Packets of one chunk; valid until the next batch is asked for."""
 
     chunk: Bytes
     packets: PacketBatch
-    count: int
+    packet_count: int
     first_packet: int
     """Number of the first of them in its file, counted from 1."""
 
@@ -80,8 +78,8 @@ class CaptureReader:
                     self.packets += count
                 position = min(behind, end)
                 skip = behind - position
-                if why == WALK_DECLARATION:
-                    used = capture.declare(chunk, position, end)
+                if why == WALK_DECLARATION and isinstance(capture, PcapngFormat):
+                    used = capture.declare(chunk, position)
                     position, offset = position + used, offset + used
                     if not used:
                         why = WALK_DAMAGED

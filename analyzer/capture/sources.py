@@ -166,7 +166,7 @@ class CaptureSource:
     def chunks(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[tuple[Bytes, int]]:
         """Buffers and the bytes in each, from ``CARRY_BYTES`` on; read ahead by a thread of its own.
 
-        A buffer is reused once the next but one is asked for. The room before ``CARRY_BYTES`` is the caller's.
+        A buffer is reused once the next but one is asked for. The room in front is the caller's.
         """
         free: queue.SimpleQueue[Bytes | None] = queue.SimpleQueue()
         full: queue.SimpleQueue[tuple[Bytes, int] | BaseException] = queue.SimpleQueue()

@@ -1,1 +1,1 @@
-"""From link layer to TCP byte streams: addresses, segments, reassembly. Knows nothing of iSCSI."""
+"""Link layers, IP and TCP: from packets to byte streams in order. Knows nothing of iSCSI."""

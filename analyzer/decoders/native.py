@@ -1,0 +1,349 @@
+"""The native decoder: capture files in, PDU columns out, in one streaming pass.
+
+Opens the sources in order of time, drives the pipeline over them, and turns its records into the
+columns of ``decoded``; says in diagnostics what the capture lacks. Reads no byte of a packet itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.capture.packets import empty_batch
+from analyzer.capture.reader import CaptureReader, in_time_order
+from analyzer.decoders.decoded import (
+    DIGEST_BAD,
+    QUALITY_RESYNCHRONISED,
+    QUALITY_WHOLE,
+    CaptureFile,
+    ConnectionColumns,
+    DecodedCapture,
+    HoleColumns,
+    PduColumns,
+)
+from analyzer.decoders.pipeline import Pipeline
+from analyzer.diagnostics import DiagnosticLog
+from analyzer.errors import UnusableInputError
+from analyzer.iscsi.frames import (
+    DIGEST_ON,
+    HOLES_USED,
+    ORIGIN_ASSUMED,
+    PHASE_JOINED,
+    ROWS_USED,
+    SEGMENTS_USED,
+)
+from analyzer.iscsi.recognition import INITIATOR, TARGET
+from analyzer.network.connections import CONNECTION_COUNT, SIDE_UNKNOWN
+from analyzer.network.segments import (
+    COUNT_CUT,
+    COUNT_FRAGMENT,
+    COUNT_HEADER_CUT,
+    COUNT_TCP,
+    COUNT_UNKNOWN_LINK,
+)
+
+NAME = "native"
+
+Int64s = npt.NDArray[np.int64]
+Progress = Callable[[int, int | None], None]
+
+_MAPPED_IPV4_HIGH_HALF = 0xFFFF
+
+
+def prepare() -> None:
+    """Compile every kernel, or load it from the cache, by running it over nothing; takes a while the first time."""
+    pipeline = Pipeline()
+    pipeline.take(np.zeros(1, np.uint8), empty_batch(), 0, 1, 0)
+    pipeline.finish()
+
+
+def decode(
+    sources: Sequence[str | Path], *, ports: Sequence[int] = (), progress: Progress | None = None
+) -> DecodedCapture:
+    """All PDUs of the captures ``sources``, which are taken as parts of one recording.
+
+    ``ports`` are TCP ports on which iSCSI is expected; it is found on others too. ``progress`` is told the
+    bytes read and the bytes there are (None for a pipe). Raises UnusableInputError for a source that is
+    no capture; whatever else is imperfect becomes a diagnostic of the result.
+    """
+    if not sources:
+        raise UnusableInputError("no capture file was given")
+    began = time.perf_counter()
+    diagnostics = DiagnosticLog()
+    pipeline = Pipeline(ports)
+    sizes = [_size_of(source) for source in sources]
+    total = None if None in sizes else sum(size or 0 for size in sizes)
+    done = 0
+    files: dict[int, CaptureFile] = {}
+    for file_index in in_time_order(sources):
+        base = done
+
+        def tell(read: int, base: int = base) -> None:
+            if progress is not None:
+                progress(base + read, total)
+
+        files[file_index] = _decode_file(sources[file_index], file_index, pipeline, diagnostics, tell)
+        done = base + (sizes[file_index] or 0)
+    pipeline.finish()
+    result = _Result(pipeline, diagnostics)
+    if not len(result.connections):
+        diagnostics.emit("no-iscsi")
+    notes = {"ports": list(ports), "decode_s": round(time.perf_counter() - began, 3)}
+    return DecodedCapture(
+        tuple(files[index] for index in sorted(files)),
+        result.pdus,
+        result.connections,
+        result.holes,
+        diagnostics,
+        NAME,
+        notes,
+    )
+
+
+def _size_of(source: str | Path) -> int | None:
+    path = Path(source)
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _decode_file(
+    source: str | Path,
+    file_index: int,
+    pipeline: Pipeline,
+    diagnostics: DiagnosticLog,
+    progress: Callable[[int], None],
+) -> CaptureFile:
+    reader = CaptureReader(source, file_index, diagnostics)
+    before = pipeline.counts.copy()
+    first_ns: int | None = None
+    last_ns: int | None = None
+    try:
+        for batch in reader.batches(progress):
+            times = batch.packets.time_ns[: batch.packet_count]
+            low, high = int(times.min()), int(times.max())
+            first_ns = low if first_ns is None else min(first_ns, low)
+            last_ns = high if last_ns is None else max(last_ns, high)
+            pipeline.take(batch.chunk, batch.packets, batch.packet_count, batch.first_packet, file_index)
+        sha256 = reader.source.sha256()
+    finally:
+        reader.source.close()
+    counts = pipeline.counts - before
+    for code, item in (
+        ("snaplen-cut", COUNT_CUT),
+        ("link-type-unknown", COUNT_UNKNOWN_LINK),
+        ("ip-fragment", COUNT_FRAGMENT),
+        ("tcp-header-cut", COUNT_HEADER_CUT),
+    ):
+        if counts[item]:
+            diagnostics.emit(code, count=int(counts[item]), file_index=file_index)
+    return CaptureFile(
+        file_index=file_index,
+        name=reader.source.name,
+        format=reader.format,
+        compression=reader.source.compression,
+        size_bytes=reader.source.size_bytes,
+        sha256=sha256,
+        packets=reader.packets,
+        tcp_packets=int(counts[COUNT_TCP]),
+        cut_packets=int(counts[COUNT_CUT]),
+        first_ns=first_ns,
+        last_ns=last_ns,
+    )
+
+
+class _Result:
+    """The records of a finished pipeline as columns, connections numbered anew in order of appearance."""
+
+    def __init__(self, pipeline: Pipeline, diagnostics: DiagnosticLog) -> None:
+        self._frames = pipeline.frames
+        self._diagnostics = diagnostics
+        count = int(pipeline.table.counters[CONNECTION_COUNT])
+        all_connections = pipeline.table.connections[:count]
+        pairs = self._frames.streams[0 : 2 * count : 2]
+        accepted = np.flatnonzero((pairs["is_accepted"] == 1) & (all_connections["is_used"] == 1))
+        accepted = accepted[np.lexsort((accepted, all_connections["first_ns"][accepted]))]
+        self._accepted = accepted
+        self._number = np.full(count, -1, np.int32)
+        self._number[accepted] = np.arange(len(accepted), dtype=np.int32)
+        self._target_side = self._find_target_sides(all_connections, accepted)
+        self._is_target_stream = np.zeros(2 * count, np.bool_)
+        self._is_target_stream[2 * accepted + self._target_side] = True
+        self.connections = self._connection_columns(pipeline, accepted)
+        self.pdus = self._pdu_columns()
+        self.holes = self._hole_columns()
+        self._report_connections(pipeline)
+        self._report_pdus()
+        if pipeline.left_out:
+            diagnostics.emit("too-many-connections", "packets left out", count=pipeline.left_out)
+        if pipeline.given_up:
+            diagnostics.emit("reorder-window-exceeded", count=pipeline.given_up)
+
+    def _find_target_sides(self, connections: npt.NDArray[np.void], accepted: Int64s) -> Int64s:
+        """The side that sent responses; where none is known, the one that did not open the connection."""
+        roles = self._frames.streams["role"]
+        role_0, role_1 = roles[2 * accepted], roles[2 * accepted + 1]
+        opener = connections["opener"][accepted]
+        by_opener = np.where(opener == SIDE_UNKNOWN, 1, 1 - opener)
+        is_one = (role_1 == TARGET) | (role_0 == INITIATOR)
+        is_zero = (role_0 == TARGET) | (role_1 == INITIATOR)
+        sides: Int64s = np.where(is_one, 1, np.where(is_zero, 0, by_opener)).astype(np.int64)
+        return sides
+
+    def _connection_columns(self, pipeline: Pipeline, accepted: Int64s) -> ConnectionColumns:
+        found = pipeline.table.connections[accepted]
+        target = self._target_side
+        initiator = 1 - target
+        streams = pipeline.table.streams
+        both = streams[2 * accepted], streams[2 * accepted + 1]
+        pairs = self._frames.streams[2 * accepted]
+        data_rtt = np.where(
+            (both[0]["rtt_ns"] > 0) & (both[1]["rtt_ns"] > 0), both[0]["rtt_ns"] + both[1]["rtt_ns"], 0
+        )
+        handshake_rtt = found["rtt_ns"]
+        smaller = np.where(data_rtt == 0, handshake_rtt, np.minimum(handshake_rtt, data_rtt))
+        return ConnectionColumns(
+            initiator_address=_addresses(found, initiator),
+            initiator_port=_of_side(found, "port", initiator).astype(np.uint16),
+            target_address=_addresses(found, target),
+            target_port=_of_side(found, "port", target).astype(np.uint16),
+            opened_ns=found["first_ns"].copy(),
+            last_ns=found["last_ns"].copy(),
+            ended_ns=np.where(found["end"] == 0, found["last_ns"], found["ended_ns"]),
+            end=found["end"].astype(np.uint8),
+            end_from_target=found["end_side"] == target,
+            handshake_seen=(found["syn_ns"] > 0) | (found["syn_ack_ns"] > 0),
+            packets=found["packets"].copy(),
+            retransmitted_segments=both[0]["retransmitted"] + both[1]["retransmitted"],
+            lost_bytes=both[0]["lost_bytes"] + both[1]["lost_bytes"],
+            rtt_ns_min=np.where(handshake_rtt == 0, data_rtt, smaller),
+            largest_segment_bytes=np.maximum(both[0]["largest"], both[1]["largest"]),
+            header_digest=pairs["header_digest"] == DIGEST_ON,
+            data_digest=pairs["data_digest"] == DIGEST_ON,
+        )
+
+    def _pdu_columns(self) -> PduColumns:
+        used = int(self._frames.used[ROWS_USED])
+        rows = self._frames.rows[:used]
+        connection = self._number[rows["stream"] >> 1] if used else np.zeros(0, np.int32)
+        kept = np.flatnonzero((rows["is_void"] == 0) & (connection >= 0))
+        order = np.lexsort((rows["packet"][kept], rows["file_index"][kept], rows["time_ns"][kept]))
+        kept = kept[order]
+        rows = rows[kept]
+        return PduColumns(
+            headers=self._frames.headers[kept],
+            time_ns=rows["time_ns"].copy(),
+            time_last_ns=rows["time_last_ns"].copy(),
+            packet=rows["packet"].copy(),
+            file_index=rows["file_index"].copy(),
+            connection_index=connection[kept],
+            from_target=self._is_target_stream[rows["stream"]],
+            header_digest=rows["header_digest"].copy(),
+            data_digest=rows["data_digest"].copy(),
+            quality=np.where(rows["is_resynchronised"] == 1, QUALITY_RESYNCHRONISED, QUALITY_WHOLE).astype(
+                np.uint8
+            ),
+            segment_offset=rows["segment_offset"].copy(),
+            ahs_bytes=rows["ahs_bytes"].copy(),
+            segment_bytes=rows["segment_bytes"].copy(),
+            segments=self._frames.segments[: int(self._frames.used[SEGMENTS_USED])].copy(),
+        )
+
+    def _hole_columns(self) -> HoleColumns:
+        holes = self._frames.holes[: int(self._frames.used[HOLES_USED])]
+        connection = self._number[holes["stream"] >> 1] if len(holes) else np.zeros(0, np.int32)
+        kept = np.flatnonzero(connection >= 0)
+        kept = kept[np.argsort(holes["at_ns"][kept], kind="stable")]
+        holes = holes[kept]
+        return HoleColumns(
+            connection_index=connection[kept],
+            from_target=self._is_target_stream[holes["stream"]],
+            at_ns=holes["at_ns"].copy(),
+            file_index=holes["file_index"].astype(np.int32),
+            packet=holes["packet"].copy(),
+            lost_bytes=holes["lost_bytes"].copy(),
+            framing_kept=holes["is_framing_kept"] == 1,
+        )
+
+    def _report_connections(self, pipeline: Pipeline) -> None:
+        for number, index in enumerate(self._accepted.tolist()):
+            found = pipeline.table.connections[index]
+            pair = self._frames.streams[2 * index]
+            place: dict[str, Any] = {"connection_index": number, "file_index": int(found.file_index)}
+            first = {**place, "packet": int(found.first_packet), "at_ns": int(found.first_ns)}
+            if pair.phase == PHASE_JOINED:
+                self._diagnostics.emit("capture-starts-late", **first)
+            if pair.digest_origin == ORIGIN_ASSUMED:
+                words = [
+                    f"{name} {'CRC32C' if value == DIGEST_ON else 'None'}"
+                    for name, value in (
+                        ("HeaderDigest", pair.header_digest),
+                        ("DataDigest", pair.data_digest),
+                    )
+                ]
+                self._diagnostics.emit("digest-assumed", ", ".join(words), **first)
+            both = (2 * index, 2 * index + 1)
+            if not all(pipeline.table.streams[stream].segments for stream in both):
+                self._diagnostics.emit("one-direction-only", **first)
+            for stream in both:
+                self._report_stream(stream, place)
+
+    def _report_stream(self, stream: int, place: dict[str, Any]) -> None:
+        state = self._frames.streams[stream]
+        sender = "from the target" if self._is_target_stream[stream] else "from the initiator"
+        first = {**place, "packet": int(state.first_lost_packet), "at_ns": int(state.first_lost_ns)}
+        if state.headers_lost:
+            self._diagnostics.emit("pdu-header-lost", sender, count=int(state.headers_lost), **first)
+        if state.resynchronised:
+            self._diagnostics.emit("resynchronised", sender, count=int(state.resynchronised), **first)
+
+    def _report_pdus(self) -> None:
+        holes, pdus = self.holes, self.pdus
+        for number in np.unique(holes.connection_index).tolist():
+            of_connection = np.flatnonzero(holes.connection_index == number)
+            at = int(of_connection[0])
+            self._diagnostics.emit(
+                "capture-lost-bytes",
+                f"{int(holes.lost_bytes[of_connection].sum())} bytes",
+                count=len(of_connection),
+                connection_index=number,
+                file_index=int(holes.file_index[at]),
+                packet=int(holes.packet[at]) or None,
+                at_ns=int(holes.at_ns[at]),
+            )
+        for code, column in (
+            ("header-digest-error", pdus.header_digest),
+            ("data-digest-error", pdus.data_digest),
+        ):
+            for row in np.flatnonzero(column == DIGEST_BAD).tolist():
+                self._diagnostics.emit(
+                    code,
+                    connection_index=int(pdus.connection_index[row]),
+                    file_index=int(pdus.file_index[row]),
+                    packet=int(pdus.packet[row]),
+                    at_ns=int(pdus.time_ns[row]),
+                )
+
+
+def _of_side(connections: npt.NDArray[np.void], field: str, side: Int64s) -> Int64s:
+    values: Int64s = np.where(side == 0, connections[f"{field}_0"], connections[f"{field}_1"])
+    return values
+
+
+def _addresses(connections: npt.NDArray[np.void], side: Int64s) -> list[str]:
+    highs, lows = _of_side(connections, "high", side).tolist(), _of_side(connections, "low", side).tolist()
+    return [_address(high, low) for high, low in zip(highs, lows, strict=True)]
+
+
+def _address(high: int, low: int) -> str:
+    low &= (1 << 64) - 1
+    if high == 0 and low >> 32 == _MAPPED_IPV4_HIGH_HALF:
+        return str(ipaddress.IPv4Address(low & 0xFFFFFFFF))
+    return str(ipaddress.IPv6Address(((high & ((1 << 64) - 1)) << 64) | low))

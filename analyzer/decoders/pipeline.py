@@ -1,0 +1,226 @@
+"""From batches of packets to PDU rows: the stages of the native decoder, one behind the other.
+
+Each stage is a compiled loop over columns that the stage before it filled: packets to segments
+(``network.segments``), segments to runs of stream bytes (``network.ordering``), runs to PDUs
+(``iscsi.framing``). This file joins them and makes room; it decides nothing about bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from analyzer.byte_order import Bytes
+from analyzer.capture.packets import PACKETS_PER_BATCH, PacketBatch
+from analyzer.iscsi.frames import (
+    HOLES_USED,
+    IGNORED,
+    KEPT_LIMIT,
+    ROWS_USED,
+    SEGMENTS_USED,
+    Frames,
+    no_frames,
+    with_room,
+)
+from analyzer.iscsi.framing import close_pair, finish_framing, note_hole, open_stream, take_bytes, take_gap
+from analyzer.iscsi.headers import HEADER_BYTES
+from analyzer.network.connections import (
+    CONNECTION_COUNT,
+    GIVEN_UP,
+    LEFT_OUT,
+    empty_table,
+    grown,
+    release,
+    room_for_connections,
+)
+from analyzer.network.ordering import (
+    ORDER_NEEDS_STORE,
+    ORDERED_ALL,
+    RUN_BYTES,
+    RUN_OPENED,
+    compacted,
+    drop_waiting,
+    finish_all,
+    nothing_waiting,
+    order,
+    take_runs,
+)
+from analyzer.network.segments import COUNTS, dissect, empty_segments
+
+ISCSI_PORTS = (3260, 860)
+"""The ports that IANA gave to iSCSI: a hint, never a proof."""
+
+CONNECTIONS_LIMIT = 1 << 16
+
+_ROWS_STEP = 32_768
+_SEGMENT_BYTES_STEP = 4 << 20
+_HOLES_STEP = 4096
+
+
+@njit(cache=True, nogil=True)
+def _is_hinted(connections: npt.NDArray[np.void], index: int, ports: npt.NDArray[np.int64]) -> bool:
+    connection = connections[index]
+    for port in ports:
+        if connection.port_0 == port or connection.port_1 == port:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _frame_runs(
+    runs: npt.NDArray[np.void],
+    first: int,
+    count: int,
+    chunk: Bytes,
+    store: Bytes,
+    connections: npt.NDArray[np.void],
+    ports: npt.NDArray[np.int64],
+    frames: Frames,
+) -> int:
+    """Frame runs ``first`` to ``count``: the first one for which there was no room."""
+    used = frames.used
+    for position in range(first, count):
+        run = runs[position]
+        if (
+            used[ROWS_USED] + run.length // HEADER_BYTES + 3 > len(frames.rows)
+            or used[SEGMENTS_USED] + run.length + 3 * KEPT_LIMIT > len(frames.segments)
+            or used[HOLES_USED] >= len(frames.holes)
+        ):
+            return position
+        if run.kind != RUN_BYTES:
+            is_hinted = _is_hinted(connections, run.stream >> 1, ports)
+            open_stream(frames, run.stream, run.kind == RUN_OPENED, is_hinted)
+        if run.gap > 0:
+            is_kept = take_gap(frames, run.stream, run.gap, run.time_ns, run.packet)
+            note_hole(frames, run.stream, run.gap, is_kept, run.time_ns, run.packet, run.file_index)
+        if run.length > 0:
+            data = store if run.is_stored else chunk
+            take_bytes(
+                frames,
+                run.stream,
+                data,
+                run.offset,
+                run.offset + run.length,
+                run.time_ns,
+                run.packet,
+                run.file_index,
+            )
+        if run.cut > 0:
+            take_gap(frames, run.stream, run.cut, run.time_ns, run.packet)
+            frames.streams[run.stream].last_ns = run.time_ns
+    return count
+
+
+class Pipeline:
+    """The state of all stages; files of one call follow one another through it."""
+
+    def __init__(self, ports: Sequence[int] = ()) -> None:
+        """``ports`` lower the evidence needed, as the well-known ports do."""
+        self.table = empty_table(2 * PACKETS_PER_BATCH)
+        self.waiting = nothing_waiting()
+        self.frames = no_frames(2 * len(self.table.connections))
+        self.counts = np.zeros(COUNTS, np.int64)
+        self._segments = empty_segments()
+        self._ports = np.array([*ISCSI_PORTS, *ports], np.int64)
+
+    @property
+    def left_out(self) -> int:
+        """Packets of connections for which there was no room."""
+        return int(self.table.counters[LEFT_OUT])
+
+    @property
+    def given_up(self) -> int:
+        """Times that more bytes waited for their turn than are kept."""
+        return int(self.table.counters[GIVEN_UP])
+
+    def take(
+        self, chunk: Bytes, packets: PacketBatch, count: int, first_packet: int, file_index: int
+    ) -> None:
+        """All stages over ``count`` packets that lie in ``chunk``."""
+        found = dissect(chunk, packets, count, self._segments, self.counts)
+        self._make_room_for_connections(found)
+        row = 0
+        while True:
+            row, why = order(
+                chunk,
+                packets,
+                first_packet,
+                file_index,
+                self._segments,
+                row,
+                found,
+                self.table,
+                self.waiting,
+            )
+            self._frame(chunk)
+            if why == ORDERED_ALL:
+                return
+            if why == ORDER_NEEDS_STORE:
+                self.waiting = compacted(self.waiting)
+
+    def finish(self) -> None:
+        """Nothing more comes: hand on what waits, settle what is open."""
+        nothing = np.zeros(0, np.uint8)
+        streams = 2 * int(self.table.counters[CONNECTION_COUNT])
+        index = 0
+        while index < streams:
+            index = finish_all(self.table, self.waiting, index)
+            self._frame(nothing)
+        finish_framing(self.frames, 0, streams)
+
+    def _frame(self, chunk: Bytes) -> None:
+        count = take_runs(self.waiting)
+        done = 0
+        while done < count:
+            done = _frame_runs(
+                self.waiting.runs,
+                done,
+                count,
+                chunk,
+                self.waiting.store,
+                self.table.connections,
+                self._ports,
+                self.frames,
+            )
+            if done < count:
+                length = int(self.waiting.runs[done].length)
+                self.frames = with_room(
+                    self.frames,
+                    len(self.frames.streams),
+                    length // HEADER_BYTES + _ROWS_STEP,
+                    length + 3 * KEPT_LIMIT + _SEGMENT_BYTES_STEP,
+                    _HOLES_STEP,
+                )
+        known = 2 * int(self.table.counters[CONNECTION_COUNT])
+        is_ignored = self.frames.streams["state"][:known] == IGNORED
+        self.table.connections["is_ignored"][: known // 2] = is_ignored[0::2] & is_ignored[1::2]
+
+    def _make_room_for_connections(self, needed: int) -> None:
+        """Room for a new connection per segment, by growing, or by letting go of the oldest that are no iSCSI."""
+        if room_for_connections(self.table) >= needed:
+            return
+        if len(self.table.connections) < CONNECTIONS_LIMIT:
+            self.table = grown(self.table)
+            self.frames = with_room(self.frames, 2 * len(self.table.connections), 0, 0, 0)
+            return
+        count = int(self.table.counters[CONNECTION_COUNT])
+        connections = self.table.connections[:count]
+        is_needless = (self.frames.streams["is_accepted"][0 : 2 * count : 2] == 0) & (
+            connections["is_used"] == 1
+        )
+        needless = np.flatnonzero(is_needless)
+        if not len(needless):
+            return
+        oldest = needless[np.argsort(connections["last_ns"][needless], kind="stable")][
+            : (len(needless) + 1) // 2
+        ]
+        for index in oldest.tolist():
+            drop_waiting(self.waiting, self.table.streams[2 * index])
+            drop_waiting(self.waiting, self.table.streams[2 * index + 1])
+            close_pair(self.frames, 2 * index)
+        rows = self.frames.rows[: int(self.frames.used[ROWS_USED])]
+        rows["is_void"][np.isin(rows["stream"] >> 1, oldest)] = 1
+        release(self.table, oldest)

@@ -1,0 +1,209 @@
+"""The state of framing and what comes out of it: records and growing columns.
+
+Only shapes and their growth; the walk itself is in ``framing``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from analyzer.byte_order import Bytes
+from analyzer.iscsi.headers import HEADER_BYTES
+
+Record = Any
+"""One row of a record array, seen by its field names."""
+
+# What the next byte of a stream belongs to: the parts of a PDU in order, then the states outside of PDUs.
+HEADER, AHS, HEADER_DIGEST, DATA, PADDING, DATA_DIGEST, PDU_DONE, SEARCH, IGNORED = range(9)
+
+DIGEST_OFF, DIGEST_ON, DIGEST_UNKNOWN = range(3)
+
+# How a digest compared; the same numbers as in the tables of decoders.
+DIGEST_NOT_CHECKED, DIGEST_MATCH, DIGEST_MISMATCH = range(3)
+
+PHASE_JOINED, PHASE_LOGIN, PHASE_FULL_FEATURE = range(3)
+"""Not begun under our eyes, in the login phase, or past it with digests known from the login."""
+
+ORIGIN_NONE, ORIGIN_NEGOTIATED, ORIGIN_ASSUMED = range(3)
+
+KEPT_DATA_LIMIT = 16 << 10
+"""Data bytes kept of one PDU of the kinds that are kept."""
+LARGEST_AHS_BYTES = 255 * 4
+KEPT_LIMIT = KEPT_DATA_LIMIT + LARGEST_AHS_BYTES
+
+STREAM = np.dtype(
+    (
+        np.record,
+        [
+            # Shared by both directions; in force in the even record of a pair.
+            ("is_accepted", "i8"),  # it speaks iSCSI
+            ("is_hinted", "i8"),  # a port says it may
+            ("phase", "i8"),  # PHASE_*
+            ("digest_origin", "i8"),  # ORIGIN_*
+            ("header_digest", "i8"),  # DIGEST_*
+            ("data_digest", "i8"),
+            ("negotiated_header", "i8"),
+            ("negotiated_data", "i8"),
+            ("offered_keys", "i8"),
+            # Where the walk is.
+            ("is_open", "i8"),
+            ("state", "i8"),
+            ("role", "i8"),  # who sends: 0 = not known
+            ("position", "i8"),  # of the next byte
+            ("alignment", "i8"),  # position modulo 4 of headers; -1 = not known
+            ("left", "i8"),  # bytes of the present part to come
+            ("have", "i8"),  # header bytes collected, or bytes held back while searching
+            # The PDU under way.
+            ("row", "i8"),
+            ("opcode", "i8"),
+            ("begin_ns", "i8"),
+            ("begin_packet", "i8"),
+            ("begin_file", "i8"),
+            ("last_ns", "i8"),
+            ("ahs_bytes", "i8"),
+            ("data_bytes", "i8"),
+            ("has_header_digest", "i8"),  # DIGEST_*
+            ("has_data_digest", "i8"),
+            ("crc", "i8"),
+            ("is_crc_whole", "i8"),  # no byte under it was missing
+            ("digest_word", "i8"),
+            ("keep_at", "i8"),
+            ("keep_left", "i8"),
+            ("is_last_login", "i8"),  # the response that ends the login phase
+            # How much the framing is to be believed.
+            ("is_confirmed", "i8"),
+            ("chain", "i8"),  # headers in a row
+            ("tentative_0", "i8"),  # rows to be withdrawn should the chain break; -1 = none
+            ("tentative_1", "i8"),
+            ("was_confirmed", "i8"),  # at any time before
+            ("knows_command_number", "i8"),
+            ("command_number", "i8"),
+            ("knows_status_number", "i8"),
+            ("status_number", "i8"),
+            ("searched_bytes", "i8"),
+            ("headers_lost", "i8"),  # times that framing ended in bytes that are missing
+            ("resynchronised", "i8"),
+            ("first_lost_packet", "i8"),
+            ("first_lost_ns", "i8"),
+            # Login text under way.
+            ("text_at", "i8"),
+            ("text_keys", "i8"),
+            ("text_value", "i8"),
+            ("text_is_list", "i8"),
+        ],
+    )
+)
+
+ROW = np.dtype(
+    (
+        np.record,
+        [
+            ("time_ns", "i8"),
+            ("time_last_ns", "i8"),
+            ("packet", "i8"),
+            ("segment_offset", "i8"),
+            ("file_index", "i4"),
+            ("stream", "i4"),
+            ("ahs_bytes", "i4"),
+            ("segment_bytes", "i4"),
+            ("header_digest", "u1"),
+            ("data_digest", "u1"),
+            ("is_resynchronised", "u1"),
+            ("is_void", "u1"),
+        ],
+    )
+)
+
+HOLE = np.dtype(
+    (
+        np.record,
+        [
+            ("stream", "i8"),
+            ("at_ns", "i8"),
+            ("file_index", "i8"),
+            ("packet", "i8"),
+            ("lost_bytes", "i8"),
+            ("is_framing_kept", "i8"),
+        ],
+    )
+)
+
+ROWS_USED, SEGMENTS_USED, HOLES_USED, _USED_ITEMS = range(4)
+
+
+class Frames(NamedTuple):
+    """Framing of all streams, and the PDUs found so far."""
+
+    streams: npt.NDArray[np.void]
+    parts: Bytes
+    """Shape (streams, 48): a header that came in pieces."""
+    held: Bytes
+    """Shape (streams, 96): the last bytes searched, which may begin a header."""
+    rows: npt.NDArray[np.void]
+    headers: Bytes
+    """Shape (rows, 48)."""
+    segments: Bytes
+    holes: npt.NDArray[np.void]
+    used: npt.NDArray[np.int64]
+
+
+def no_frames(streams: int) -> Frames:
+    """Framing of so many streams of which nothing is known."""
+    return Frames(
+        np.zeros(streams, STREAM),
+        np.zeros((streams, HEADER_BYTES), np.uint8),
+        np.zeros((streams, 2 * HEADER_BYTES), np.uint8),
+        np.zeros(4096, ROW),
+        np.zeros((4096, HEADER_BYTES), np.uint8),
+        np.zeros(1 << 20, np.uint8),
+        np.zeros(1024, HOLE),
+        np.zeros(_USED_ITEMS, np.int64),
+    )
+
+
+def with_room(frames: Frames, streams: int, rows: int, segment_bytes: int, holes: int) -> Frames:
+    """The same with room for ``streams`` in all, and for so many more rows, kept bytes and holes."""
+    used_rows, used_bytes, used_holes = (int(used) for used in frames.used)
+    return Frames(
+        _with_length(frames.streams, streams),
+        _with_length(frames.parts, streams),
+        _with_length(frames.held, streams),
+        _with_length(frames.rows, used_rows + rows),
+        _with_length(frames.headers, used_rows + rows),
+        _with_length(frames.segments, used_bytes + segment_bytes),
+        _with_length(frames.holes, used_holes + holes),
+        frames.used,
+    )
+
+
+def _with_length(array: npt.NDArray[Any], needed: int) -> npt.NDArray[Any]:
+    if needed <= len(array):
+        return array
+    larger = np.zeros((max(needed, 2 * len(array)), *array.shape[1:]), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@njit(cache=True, nogil=True)
+def reset_framing(stream: Record, state: int, alignment: int) -> None:
+    """A stream that begins anew. What its pair shares is reset with the even record."""
+    stream.state, stream.alignment, stream.role = state, alignment, 0
+    stream.position, stream.left, stream.have, stream.row = 0, HEADER_BYTES, 0, -1
+    stream.is_confirmed, stream.chain, stream.was_confirmed = 0, 0, 0
+    stream.tentative_0, stream.tentative_1 = -1, -1
+    stream.knows_command_number, stream.knows_status_number = 0, 0
+    stream.searched_bytes, stream.headers_lost, stream.resynchronised = 0, 0, 0
+    stream.is_last_login, stream.keep_left = 0, 0
+
+
+@njit(cache=True, nogil=True)
+def reset_pair(stream: Record, is_hinted: int) -> None:
+    """A connection that begins anew; ``stream`` is the even record."""
+    stream.is_accepted, stream.is_hinted, stream.phase = 0, is_hinted, PHASE_JOINED
+    stream.digest_origin = ORIGIN_NONE
+    stream.header_digest, stream.data_digest = DIGEST_UNKNOWN, DIGEST_UNKNOWN
+    stream.negotiated_header, stream.negotiated_data, stream.offered_keys = 0, 0, 0

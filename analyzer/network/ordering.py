@@ -1,0 +1,543 @@
+"""TCP reassembly: segments in the order of the file become runs of bytes in the order of each stream.
+
+A run may follow a gap: bytes that never came. Bytes are given up as lost by the recorder once the
+peer has acknowledged them and ``PATIENCE_PACKETS`` more packets of the connection have passed (files
+are not in order of time), when more waits than is kept, or at the end. The first copy of a byte counts.
+Works by sequence numbers alone (RFC 9293 section 3.4); what the bytes mean is not known here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from analyzer.byte_order import Bytes, wide
+from analyzer.capture.packets import PacketBatch
+from analyzer.network.connections import (
+    CONNECTION_COUNT,
+    END_FIN,
+    END_OPEN,
+    END_RESET,
+    GIVEN_UP,
+    ConnectionTable,
+    Record,
+    make_connection,
+    place_of,
+    side_of_sender,
+)
+from analyzer.network.segments import ACK, FIN, RST, SYN, SegmentBatch
+
+PATIENCE_PACKETS = 64
+WAITING_SEGMENTS_LIMIT = 16_384
+WAITING_BYTES_LIMIT = 32 << 20
+STORE_BYTES = 64 << 20
+NODES = 65_536
+RUNS = 2 * WAITING_SEGMENTS_LIMIT + 8192
+
+_FAR = 1 << 62
+_SEQUENCE_MASK = 0xFFFFFFFF
+_OLDEST_STEP = -(1 << 26)
+"""A step further back than any TCP window reaches is a step forward over lost bytes."""
+
+RUN_BYTES = 0
+RUN_OPENED = 1
+"""The stream begins, with its first byte."""
+RUN_JOINED = 2
+"""The stream begins somewhere in its middle."""
+
+RUN = np.dtype(
+    (
+        np.record,
+        [
+            ("stream", "i8"),
+            ("kind", "i8"),  # RUN_*
+            ("is_stored", "i8"),  # whether the bytes lie in the store instead of the chunk
+            ("offset", "i8"),
+            ("length", "i8"),  # bytes at hand
+            ("gap", "i8"),  # bytes before them that were lost
+            ("cut", "i8"),  # bytes behind them that the snap length cut off
+            ("time_ns", "i8"),
+            ("packet", "i8"),
+            ("file_index", "i8"),
+        ],
+    )
+)
+
+_NODE = np.dtype(
+    (
+        np.record,
+        [
+            ("next", "i8"),
+            ("stream", "i8"),  # -1 = free
+            ("position", "i8"),
+            ("captured", "i8"),
+            ("length", "i8"),
+            ("offset", "i8"),  # in the store
+            ("time_ns", "i8"),
+            ("packet", "i8"),
+            ("file_index", "i8"),
+        ],
+    )
+)
+
+# Items of the state.
+_RUN_COUNT, _STORE_USED, _NODE_FREE, _NODES_USED, _WAITING_COUNT, _IS_COMPACT, _STATE_ITEMS = range(7)
+
+# Why ``order`` stopped.
+ORDERED_ALL, ORDER_NEEDS_RUNS, ORDER_NEEDS_STORE = range(3)
+
+
+class Waiting(NamedTuple):
+    """Segments that came before their turn, the bytes of them, and the runs that are handed on."""
+
+    nodes: npt.NDArray[np.void]
+    store: Bytes
+    runs: npt.NDArray[np.void]
+    state: npt.NDArray[np.int64]
+
+
+def nothing_waiting() -> Waiting:
+    """No segment waits."""
+    state = np.zeros(_STATE_ITEMS, np.int64)
+    state[_NODE_FREE] = -1
+    return Waiting(np.zeros(NODES, _NODE), np.empty(STORE_BYTES, np.uint8), np.zeros(RUNS, RUN), state)
+
+
+def take_runs(waiting: Waiting) -> int:
+    """How many runs stand in ``waiting.runs``; they count as taken, and must be used before more are made."""
+    count = int(waiting.state[_RUN_COUNT])
+    waiting.state[_RUN_COUNT] = 0
+    return count
+
+
+def compacted(waiting: Waiting) -> Waiting:
+    """The same, with the store's holes closed. Only when all runs were taken and used."""
+    store = np.empty_like(waiting.store)
+    waiting.state[_STORE_USED] = _copy_waiting(
+        waiting.nodes, int(waiting.state[_NODES_USED]), waiting.store, store
+    )
+    waiting.state[_IS_COMPACT] = 1
+    return waiting._replace(store=store)
+
+
+@njit(cache=True, nogil=True)
+def _copy_waiting(nodes: npt.NDArray[np.void], count: int, old: Bytes, new: Bytes) -> int:
+    used = wide(0)
+    for index in range(count):
+        node = nodes[index]
+        if node.stream >= 0:
+            new[used : used + node.captured] = old[node.offset : node.offset + node.captured]
+            node.offset = used
+            used += node.captured
+    return used
+
+
+@njit(cache=True, nogil=True)
+def _emit(
+    waiting: Waiting,
+    kind: int,
+    stream: int,
+    is_stored: int,
+    offset: int,
+    length: int,
+    gap: int,
+    cut: int,
+    time_ns: int,
+    packet: int,
+    file_index: int,
+) -> None:
+    run = waiting.runs[waiting.state[_RUN_COUNT]]
+    waiting.state[_RUN_COUNT] += 1
+    run.stream, run.kind, run.is_stored, run.offset, run.length = stream, kind, is_stored, offset, length
+    run.gap, run.cut, run.time_ns, run.packet, run.file_index = gap, cut, time_ns, packet, file_index
+
+
+@njit(cache=True, nogil=True)
+def _advance(stream: Record, size: int) -> None:
+    stream.next_position += size
+    stream.next_sequence = (stream.next_sequence + size) & _SEQUENCE_MASK
+
+
+@njit(cache=True, nogil=True)
+def _free_node(waiting: Waiting, index: int) -> None:
+    state, node = waiting.state, waiting.nodes[index]
+    node.stream = -1
+    node.next = state[_NODE_FREE]
+    state[_NODE_FREE] = index
+    state[_WAITING_COUNT] -= 1
+
+
+@njit(cache=True, nogil=True)
+def drop_waiting(waiting: Waiting, stream: Record) -> None:
+    """Forget what waits in a stream whose bytes nobody wants."""
+    while stream.waiting_head >= 0:
+        head = stream.waiting_head
+        stream.waiting_head = waiting.nodes[head].next
+        _free_node(waiting, head)
+    stream.waiting_tail, stream.waiting_count, stream.waiting_bytes = -1, 0, 0
+
+
+@njit(cache=True, nogil=True)
+def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
+    """Hand on what waits and is in turn, giving up missing bytes before position ``limit``."""
+    nodes, state = waiting.nodes, waiting.state
+    while stream.waiting_head >= 0:
+        head = stream.waiting_head
+        node = nodes[head]
+        gap = min(node.position, limit) - stream.next_position
+        if node.position > stream.next_position:
+            if gap <= 0:
+                return
+            stream.lost_bytes += gap
+            _advance(stream, gap)
+            if node.position > stream.next_position:
+                _emit(waiting, RUN_BYTES, index, 0, 0, 0, gap, 0, node.time_ns, node.packet, node.file_index)
+                return
+        else:
+            gap = wide(0)
+        stale = min(stream.next_position - node.position, node.length)
+        fresh = node.length - stale
+        at_hand = max(node.captured - stale, 0)
+        if fresh > 0:
+            _emit(
+                waiting,
+                RUN_BYTES,
+                index,
+                1,
+                node.offset + min(stale, node.captured),
+                at_hand,
+                gap,
+                fresh - at_hand,
+                node.time_ns,
+                node.packet,
+                node.file_index,
+            )
+            _advance(stream, fresh)
+        stream.waiting_head = node.next
+        if node.next < 0:
+            stream.waiting_tail = -1
+        stream.waiting_count -= 1
+        stream.waiting_bytes -= node.captured
+        _free_node(waiting, head)
+
+
+@njit(cache=True, nogil=True)
+def _find_predecessor(nodes: npt.NDArray[np.void], stream: Record, position: int) -> int:
+    """The last waiting segment that begins at or before ``position``; -1 where there is none."""
+    if stream.waiting_tail >= 0 and nodes[stream.waiting_tail].position <= position:
+        return stream.waiting_tail
+    before = wide(-1)
+    index = stream.waiting_head
+    while index >= 0 and nodes[index].position <= position:
+        before = index
+        index = nodes[index].next
+    return before
+
+
+@njit(cache=True, nogil=True)
+def _keep_waiting(
+    waiting: Waiting,
+    chunk: Bytes,
+    index: int,
+    stream: Record,
+    position: int,
+    offset: int,
+    captured: int,
+    length: int,
+    time_ns: int,
+    packet: int,
+    file_index: int,
+) -> None:
+    nodes, state = waiting.nodes, waiting.state
+    before = _find_predecessor(nodes, stream, position)
+    if before >= 0 and nodes[before].position + nodes[before].length >= position + length:
+        stream.retransmitted += 1
+        return
+    if state[_NODE_FREE] >= 0:
+        new = state[_NODE_FREE]
+        state[_NODE_FREE] = nodes[new].next
+    else:
+        new = state[_NODES_USED]
+        state[_NODES_USED] += 1
+    state[_WAITING_COUNT] += 1
+    node = nodes[new]
+    node.stream, node.position, node.captured, node.length = index, position, captured, length
+    node.time_ns, node.packet, node.file_index = time_ns, packet, file_index
+    node.offset = state[_STORE_USED]
+    waiting.store[node.offset : node.offset + captured] = chunk[offset : offset + captured]
+    state[_STORE_USED] += captured
+    if before < 0:
+        node.next = stream.waiting_head
+        stream.waiting_head = new
+    else:
+        node.next = nodes[before].next
+        nodes[before].next = new
+    if node.next < 0:
+        stream.waiting_tail = new
+    stream.waiting_count += 1
+    stream.waiting_bytes += captured
+
+
+@njit(cache=True, nogil=True)
+def _step(stream: Record, sequence: int) -> int:
+    """From the next byte of the stream to ``sequence``, 32-bit wrap undone."""
+    step = ((sequence - stream.next_sequence + 0x80000000) & _SEQUENCE_MASK) - 0x80000000
+    if step < _OLDEST_STEP:
+        step += 1 << 32
+    return step
+
+
+@njit(cache=True, nogil=True)
+def _begin_stream(
+    waiting: Waiting, index: int, stream: Record, sequence: int, flags: int, time_ns: int
+) -> None:
+    kind = RUN_JOINED
+    if flags & SYN:
+        kind = RUN_OPENED
+        stream.initial_sequence = sequence
+        sequence = (sequence + 1) & _SEQUENCE_MASK
+    stream.is_known = 1
+    stream.next_sequence = sequence
+    _emit(waiting, kind, index, 0, 0, 0, 0, 0, time_ns, 0, 0)
+
+
+@njit(cache=True, nogil=True)
+def _has_waiting_room(waiting: Waiting, captured: int) -> bool:
+    state = waiting.state
+    has_node = state[_NODE_FREE] >= 0 or state[_NODES_USED] < len(waiting.nodes)
+    return has_node and state[_STORE_USED] + captured <= len(waiting.store)
+
+
+@njit(cache=True, nogil=True)
+def _take_payload(
+    waiting: Waiting,
+    chunk: Bytes,
+    segments: SegmentBatch,
+    row: int,
+    index: int,
+    stream: Record,
+    time_ns: int,
+    packet: int,
+    file_index: int,
+    given_up: npt.NDArray[np.int64],
+) -> None:
+    offset, captured, length = segments.offset[row], segments.captured[row], segments.length[row]
+    sequence = segments.sequence[row]
+    if segments.flags[row] & SYN:
+        sequence = (sequence + 1) & _SEQUENCE_MASK
+    step = _step(stream, sequence)
+    stream.segments += 1
+    stream.largest = max(stream.largest, length)
+    if step < 0:
+        if not (step == -1 and length == 1):  # that is how a keep-alive looks
+            stream.retransmitted += 1
+            stream.timed_position = -1
+        stale = min(-step, length)
+        offset += min(stale, captured)
+        captured = max(captured - stale, 0)
+        length -= stale
+        step += stale
+        if length <= 0:
+            return
+    if step > 0 and (
+        stream.waiting_count >= WAITING_SEGMENTS_LIMIT
+        or stream.waiting_bytes + captured > WAITING_BYTES_LIMIT
+        or not _has_waiting_room(waiting, captured)
+    ):
+        given_up[GIVEN_UP] += 1
+        target = stream.next_position + step
+        _drain(waiting, index, stream, target)
+        step = target - stream.next_position
+        if step > 0:
+            stream.lost_bytes += step
+            _emit(waiting, RUN_BYTES, index, 0, 0, 0, step, 0, time_ns, packet, file_index)
+            _advance(stream, step)
+            step = wide(0)
+        elif step < 0:
+            return
+    if step > 0:
+        _keep_waiting(
+            waiting,
+            chunk,
+            index,
+            stream,
+            stream.next_position + step,
+            offset,
+            captured,
+            length,
+            time_ns,
+            packet,
+            file_index,
+        )
+        return
+    _emit(waiting, RUN_BYTES, index, 0, offset, captured, 0, length - captured, time_ns, packet, file_index)
+    _advance(stream, length)
+    if stream.timed_position < 0:
+        stream.timed_position, stream.timed_ns = stream.next_position, time_ns
+    if stream.waiting_head >= 0:
+        _drain(waiting, index, stream, wide(0))
+
+
+@njit(cache=True, nogil=True)
+def _take_acknowledgement(stream: Record, acknowledgement: int, packets: int, time_ns: int) -> None:
+    """The peer of ``stream`` says up to where it has received it."""
+    step = _step(stream, acknowledgement)
+    position = stream.next_position + step
+    if stream.fin_position >= 0:
+        position = min(position, stream.fin_position)
+    if step < 1 << 30 and position > stream.acknowledged:
+        stream.acknowledged = position
+    if 0 <= stream.timed_position <= stream.acknowledged:
+        elapsed = time_ns - stream.timed_ns
+        if elapsed > 0 and (stream.rtt_ns == 0 or elapsed < stream.rtt_ns):
+            stream.rtt_ns = elapsed
+        stream.timed_position = -1
+    if stream.acknowledged <= stream.next_position:
+        stream.missing_since = -1
+    elif stream.missing_since < 0:
+        stream.missing_since = packets
+
+
+@njit(cache=True, nogil=True)
+def _note_flags(connection: Record, side: int, flags: int, time_ns: int) -> None:
+    if flags & SYN:
+        if flags & ACK:
+            connection.opener = 1 - side
+            connection.syn_ack_ns = time_ns
+        else:
+            connection.opener = side
+            connection.syn_ns = time_ns
+    elif (
+        connection.rtt_ns == 0
+        and connection.syn_ns
+        and connection.syn_ack_ns
+        and side == connection.opener
+        and time_ns > connection.syn_ns
+    ):
+        connection.rtt_ns = time_ns - connection.syn_ns
+    if flags & RST:
+        if connection.end == END_OPEN or (connection.end == END_FIN and connection.end_side == side):
+            connection.end, connection.end_side, connection.ended_ns = END_RESET, side, time_ns
+    elif flags & FIN and connection.end == END_OPEN:
+        connection.end, connection.end_side, connection.ended_ns = END_FIN, side, time_ns
+
+
+@njit(cache=True, nogil=True)
+def _is_new(stream: Record, flags: int, sequence: int) -> bool:
+    """Whether a SYN opens another connection than the one known between these ends (RFC 9293 section 3.5)."""
+    if not flags & SYN:
+        return False
+    if stream.initial_sequence >= 0:
+        return stream.initial_sequence != sequence
+    return stream.is_known == 1
+
+
+@njit(cache=True, nogil=True)
+def finish_stream(table: ConnectionTable, waiting: Waiting, index: int) -> bool:
+    """Hand on all that waits and count what was acknowledged yet never seen: false if runs lack room."""
+    stream = table.streams[index]
+    if waiting.state[_RUN_COUNT] + stream.waiting_count + 2 > len(waiting.runs):
+        return False
+    _drain(waiting, index, stream, wide(_FAR))
+    missing = stream.acknowledged - stream.next_position
+    # One byte more may be the sequence number of a FIN that was not recorded.
+    if stream.is_known and missing > 1:
+        connection = table.connections[index >> 1]
+        stream.lost_bytes += missing
+        _emit(waiting, RUN_BYTES, index, 0, 0, 0, missing, 0, connection.last_ns, 0, connection.file_index)
+        _advance(stream, missing)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def finish_all(table: ConnectionTable, waiting: Waiting, first: int) -> int:
+    """Finish every stream from number ``first`` on: the first one that found no room for its runs."""
+    for index in range(first, 2 * table.counters[CONNECTION_COUNT]):
+        connection = table.connections[index >> 1]
+        if connection.is_used and not connection.is_ignored and not finish_stream(table, waiting, index):
+            return index
+    return 2 * table.counters[CONNECTION_COUNT]
+
+
+@njit(cache=True, nogil=True)
+def order(
+    chunk: Bytes,
+    packets: PacketBatch,
+    first_packet: int,
+    file_index: int,
+    segments: SegmentBatch,
+    first: int,
+    count: int,
+    table: ConnectionTable,
+    waiting: Waiting,
+) -> tuple[int, int]:
+    """Turn segments ``first`` to ``count`` into runs: (first segment not done, ORDER*).
+
+    There must be room in ``table`` for a connection per segment, or some are left out.
+    """
+    connections, streams, slots = table.connections, table.streams, table.slots
+    state = waiting.state
+    if state[_WAITING_COUNT] == 0:
+        state[_STORE_USED] = 0
+    for row in range(first, count):
+        side = side_of_sender(segments, row)
+        place = place_of(table, segments, row, side)
+        flags, sequence = segments.flags[row], segments.sequence[row]
+        packet_row = segments.packet[row]
+        time_ns, packet = packets.time_ns[packet_row], first_packet + packet_row
+        found = wide(slots[place]) - 1
+        if found >= 0:
+            waits = streams[2 * found].waiting_count + streams[2 * found + 1].waiting_count
+            if state[_RUN_COUNT] + waits + 8 > len(waiting.runs):
+                return row, ORDER_NEEDS_RUNS
+            if _is_new(streams[2 * found + side], flags, sequence):
+                finish_stream(table, waiting, 2 * found)
+                finish_stream(table, waiting, 2 * found + 1)
+                found = wide(-1)
+        elif state[_RUN_COUNT] + 8 > len(waiting.runs):
+            return row, ORDER_NEEDS_RUNS
+        if found < 0:
+            found = make_connection(table, place, segments, row, side, time_ns)
+            if found < 0:
+                continue
+            connections[found].file_index, connections[found].first_packet = file_index, packet
+        elif not _has_waiting_room(waiting, segments.captured[row]) and not state[_IS_COMPACT]:
+            return row, ORDER_NEEDS_STORE
+        connection = connections[found]
+        connection.packets += 1
+        connection.first_ns = min(connection.first_ns, time_ns)
+        connection.last_ns = max(connection.last_ns, time_ns)
+        _note_flags(connection, side, flags, time_ns)
+        if connection.is_ignored:
+            drop_waiting(waiting, streams[2 * found])
+            drop_waiting(waiting, streams[2 * found + 1])
+            continue
+        index = 2 * found + side
+        stream = streams[index]
+        length = segments.length[row]
+        # A lone byte may be a keep-alive, whose number is one too low to begin with.
+        if not stream.is_known and (length > 1 or flags & SYN):
+            _begin_stream(waiting, index, stream, sequence, flags, time_ns)
+        if stream.is_known:
+            if length:
+                _take_payload(
+                    waiting, chunk, segments, row, index, stream, time_ns, packet, file_index, table.counters
+                )
+            if flags & FIN and stream.fin_position < 0:
+                stream.fin_position = stream.next_position + _step(
+                    stream, (sequence + length) & _SEQUENCE_MASK
+                )
+        peer = streams[index ^ 1]
+        if flags & ACK and peer.is_known:
+            _take_acknowledgement(peer, segments.acknowledgement[row], connection.packets, time_ns)
+        for other in (index, index ^ 1):
+            late = streams[other]
+            if late.missing_since >= 0 and connection.packets - late.missing_since > PATIENCE_PACKETS:
+                _drain(waiting, other, late, late.acknowledged)
+                late.missing_since = -1 if late.acknowledged <= late.next_position else connection.packets
+    if state[_IS_COMPACT] and count > first:
+        state[_IS_COMPACT] = 0
+    return count, ORDERED_ALL
