@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from analyzer.tables.folder import Timeline
 
 
+LONGEST_LIST = 12
+
+
 def analyze(
     captures: Annotated[
         list[str],
@@ -97,7 +100,7 @@ def _show_captures(console: Console, timeline: Timeline) -> None:
     from analyzer.commands.shown import byte_count, duration, plain, table
 
     rows = []
-    for capture in timeline.arrow["captures"].to_pylist():
+    for capture in timeline.arrow["captures"].slice(0, LONGEST_LIST).to_pylist():
         is_empty = capture["first_ns"] is None
         rows.append(
             [
@@ -116,6 +119,7 @@ def _show_captures(console: Console, timeline: Timeline) -> None:
         ("duration", "right"),
     ]
     console.print(table("Captures", columns, rows))
+    _show_rest(console, timeline.arrow["captures"].num_rows, "captures")
 
 
 def _show_sessions(console: Console, timeline: Timeline) -> None:
@@ -123,28 +127,22 @@ def _show_sessions(console: Console, timeline: Timeline) -> None:
 
     connections = timeline.values("connections", "session_index", -1)
     tasks = timeline.values("tasks", "session_index")
-    rows = []
-    for session in timeline.arrow["sessions"].to_pylist():
-        index = session["session_index"]
-        rows.append(
-            [
-                str(index),
-                f"{plain(session['initiator_name'])}\n→ {plain(session['target_name'])}",
-                plain(session["isid"]),
-                plain(session["error_recovery_level"]),
-                str(int((connections == index).sum())),
-                f"{int((tasks == index).sum()):,}",
-            ]
-        )
-    columns = [
-        ("#", "right"),
-        ("initiator → target", ""),
-        ("ISID", ""),
-        ("ERL", "right"),
-        ("connections", "right"),
-        ("tasks", "right"),
+    sessions = timeline.arrow["sessions"].slice(0, LONGEST_LIST).to_pylist()
+    rows = [
+        [
+            str(session["session_index"]),
+            f"{plain(session['initiator_name'])}\n→ {plain(session['target_name'])}",
+            f"{plain(session['isid'])}\n{plain(session['session_type'])}",
+            plain(session["error_recovery_level"]),
+            str(int((connections == session["session_index"]).sum())),
+            f"{int((tasks == session['session_index']).sum()):,}",
+        ]
+        for session in sessions
     ]
+    columns = [("#", "right"), ("initiator → target", ""), ("ISID", ""), ("ERL", "right")]
+    columns += [("conn.", "right"), ("tasks", "right")]
     console.print(table("Sessions", columns, rows))
+    _show_rest(console, timeline.arrow["sessions"].num_rows, "sessions")
 
 
 def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
@@ -152,7 +150,7 @@ def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMe
 
     measures = {part.index: part.measures for part in recorded.by_connection}
     rows = []
-    for connection in timeline.arrow["connections"].to_pylist():
+    for connection in timeline.arrow["connections"].slice(0, LONGEST_LIST).to_pylist():
         own = measures.get(connection["connection_index"], {})
         rows.append(
             [
@@ -166,17 +164,15 @@ def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMe
                 connection["end"],
             ]
         )
-    columns = [
-        ("#", "right"),
-        ("session", "right"),
-        ("CID", "right"),
-        ("portal", ""),
-        ("tasks", "right"),
-        ("data", "right"),
-        ("RTT", "right"),
-        ("end", ""),
-    ]
+    columns = [("#", "right"), ("session", "right"), ("CID", "right"), ("portal", "")]
+    columns += [("tasks", "right"), ("data", "right"), ("RTT", "right"), ("end", "")]
     console.print(table("Connections", columns, rows))
+    _show_rest(console, timeline.arrow["connections"].num_rows, "connections")
+
+
+def _show_rest(console: Console, rows: int, what: str) -> None:
+    if rows > LONGEST_LIST:
+        console.print(f"[dim]... and {rows - LONGEST_LIST:,} more {what}; --json lists them all.[/dim]\n")
 
 
 def _show_operations(console: Console, recorded: RecordedMeasures) -> None:
