@@ -16,7 +16,7 @@ from analyzer.capture.packets import (
     WALK_CHUNK_DONE,
     WALK_DAMAGED,
     WALK_MORE,
-    PacketBatch,
+    Packets,
 )
 from analyzer.errors import UnusableInputError
 
@@ -55,7 +55,7 @@ class PcapFormat:
         """Whether ``head``, the first bytes of a file, begins a file of this format."""
         return head[:4] in _MAGIC
 
-    def walk(self, chunk: Bytes, start: int, end: int, batch: PacketBatch) -> tuple[int, int, int]:
+    def walk(self, chunk: Bytes, start: int, end: int, batch: Packets) -> tuple[int, int, int]:
         """Fill ``batch`` from ``chunk[start:end]``: (packets, first byte not used, WALK_*)."""
         count, position, why = _walk_records(chunk, start, end, self._settings, batch)
         return count, position, why
@@ -63,13 +63,11 @@ class PcapFormat:
 
 @njit(cache=True, nogil=True)
 def _walk_records(
-    chunk: Bytes, start: int, end: int, settings: npt.NDArray[np.int64], batch: PacketBatch
+    chunk: Bytes, start: int, end: int, settings: npt.NDArray[np.int64], batch: Packets
 ) -> tuple[int, int, int]:
     is_big, fraction_ns, link_type = settings[0], settings[1], settings[2]
-    time_ns, link_types, offsets = batch.time_ns, batch.link_type, batch.offset
-    captureds, originals = batch.captured, batch.original
     position = start
-    for count in range(len(time_ns)):
+    for count in range(len(batch)):
         if end - position < _RECORD_HEADER_BYTES:
             return count, position, WALK_CHUNK_DONE
         captured = unsigned_32(chunk, position + 8, is_big)
@@ -79,10 +77,11 @@ def _walk_records(
             return count, position, WALK_CHUNK_DONE
         seconds = unsigned_32(chunk, position, is_big)
         fraction = unsigned_32(chunk, position + 4, is_big)
-        time_ns[count] = seconds * 1_000_000_000 + fraction * fraction_ns
-        link_types[count] = link_type
-        offsets[count] = position + _RECORD_HEADER_BYTES
-        captureds[count] = captured
-        originals[count] = max(unsigned_32(chunk, position + 12, is_big), captured)
+        packet = batch[count]
+        packet.time_ns = seconds * 1_000_000_000 + fraction * fraction_ns
+        packet.link_type = link_type
+        packet.offset = position + _RECORD_HEADER_BYTES
+        packet.captured = captured
+        packet.original = max(unsigned_32(chunk, position + 12, is_big), captured)
         position += _RECORD_HEADER_BYTES + captured
-    return len(time_ns), position, WALK_MORE
+    return len(batch), position, WALK_MORE

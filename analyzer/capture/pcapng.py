@@ -18,7 +18,7 @@ from analyzer.capture.packets import (
     WALK_DAMAGED,
     WALK_DECLARATION,
     WALK_MORE,
-    PacketBatch,
+    Packets,
 )
 from analyzer.errors import UnusableInputError
 
@@ -73,7 +73,7 @@ class PcapngFormat:
         """Whether ``head``, the first bytes of a file, begins a file of this format."""
         return head[:4] == b"\x0a\x0d\x0d\x0a" and head[8:12] in (_BIG_MAGIC, _LITTLE_MAGIC)
 
-    def walk(self, chunk: Bytes, start: int, end: int, batch: PacketBatch) -> tuple[int, int, int]:
+    def walk(self, chunk: Bytes, start: int, end: int, batch: Packets) -> tuple[int, int, int]:
         """Fill ``batch`` from ``chunk[start:end]``: (packets, first byte not used, WALK_*).
 
         The first byte not used may lie beyond ``end``: so much of what follows is to be skipped.
@@ -126,10 +126,9 @@ class PcapngFormat:
         order = "big" if is_big else "little"
         interface = int.from_bytes(body[0:4], order)  # type: ignore[arg-type]
         options = _options(body[12:], is_big)
-        drops = sum(
-            int.from_bytes(options.get(code, b"")[:8], order)  # type: ignore[arg-type]
-            for code in (_OPTION_INTERFACE_DROPS, _OPTION_SYSTEM_DROPS)
-        )
+        drops = 0
+        for kind in (_OPTION_INTERFACE_DROPS, _OPTION_SYSTEM_DROPS):
+            drops += int.from_bytes(options.get(kind, b"")[:8], order)  # type: ignore[arg-type]
         # Statistics are totals since the start, so a later block replaces an earlier one.
         self.dropped_packets += drops - self._drops.get(interface, 0)
         self._drops[interface] = drops
@@ -182,14 +181,12 @@ def _walk_blocks(
     end: int,
     settings: npt.NDArray[np.int64],
     interfaces: npt.NDArray[np.int64],
-    batch: PacketBatch,
+    batch: Packets,
 ) -> tuple[int, int, int]:
     is_big, interface_count = settings[_IS_BIG], settings[_INTERFACE_COUNT]
-    time_ns, link_types, offsets = batch.time_ns, batch.link_type, batch.offset
-    captureds, originals = batch.captured, batch.original
     position = wide(start)
     count = 0
-    while count < len(time_ns):
+    while count < len(batch):
         if end - position < 12:
             return count, position, WALK_CHUNK_DONE
         kind = unsigned_32(chunk, position, is_big)
@@ -244,11 +241,12 @@ def _walk_blocks(
                 ticks, interfaces[interface, _SCALE], interfaces[interface, _FACTOR]
             )
         # A simple packet has no time of its own; the time of the packet before it is nearest.
-        time_ns[count] = settings[_LAST_TIME_NS]
-        link_types[count] = interfaces[interface, _LINK_TYPE]
-        offsets[count] = data
-        captureds[count] = captured
-        originals[count] = max(original, captured)
+        packet = batch[count]
+        packet.time_ns = settings[_LAST_TIME_NS]
+        packet.link_type = interfaces[interface, _LINK_TYPE]
+        packet.offset = data
+        packet.captured = captured
+        packet.original = max(original, captured)
         count += 1
         position += length
     return count, position, WALK_MORE

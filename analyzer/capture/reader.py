@@ -15,7 +15,7 @@ from analyzer.capture.packets import (
     WALK_CHUNK_DONE,
     WALK_DAMAGED,
     WALK_DECLARATION,
-    PacketBatch,
+    Packets,
     empty_batch,
 )
 from analyzer.capture.pcap import PcapFormat
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     """Packets of one chunk; valid until the next batch is asked for."""
 
     chunk: Bytes
-    packets: PacketBatch
+    packets: Packets
     packet_count: int
     first_packet: int
     """Number of the first of them in its file, counted from 1."""
@@ -140,7 +140,7 @@ def _first_time_ns(source: str | Path) -> int:
     batches = reader.batches(chunk_bytes=64 << 10)
     try:
         for batch in batches:
-            return int(batch.packets.time_ns[0])
+            return int(batch.packets["time_ns"][0])
         return 0
     finally:
         batches.close()  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import zstandard
@@ -105,11 +105,11 @@ class CaptureSource:
         self._stream: Any = self._raw
         if head[:2] == _GZIP_MAGIC:
             self.compression = "gzip"
-            self._stream = gzip.GzipFile(fileobj=io.BufferedReader(self._raw, 1 << 20))  # type: ignore[arg-type]
+            self._stream = gzip.GzipFile(fileobj=io.BufferedReader(self._raw, 1 << 20))
         elif head == _ZSTD_MAGIC:
             self.compression = "zstd"
             self._stream = zstandard.ZstdDecompressor(max_window_size=_LARGEST_ZSTD_WINDOW).stream_reader(
-                self._raw, read_size=1 << 20, read_across_frames=True
+                cast(BinaryIO, self._raw), read_size=1 << 20, read_across_frames=True
             )
 
     @property
@@ -142,7 +142,7 @@ class CaptureSource:
         status = os.fstat(file.fileno())
         if stat.S_ISREG(status.st_mode):
             self.size_bytes = status.st_size
-        return file  # type: ignore[return-value]
+        return file
 
     def read_into(self, buffer: Any) -> int:
         """Fill ``buffer`` as far as the source goes: bytes read, 0 at the end. Sets ``fault`` on damage."""
@@ -176,7 +176,7 @@ class CaptureSource:
         def read_ahead() -> None:
             try:
                 while (buffer := free.get()) is not None:
-                    size = self.read_into(memoryview(buffer)[CARRY_BYTES:])
+                    size = self.read_into(buffer[CARRY_BYTES:].data)
                     full.put((buffer, size))
                     if not size:
                         return

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.capture.packets import empty_batch
-from analyzer.capture.reader import CaptureReader, in_time_order
+from analyzer.capture.reader import FORMATS, CaptureReader, in_time_order
 from analyzer.decoders.decoded import (
     DIGEST_BAD,
     QUALITY_RESYNCHRONISED,
@@ -55,11 +55,26 @@ Progress = Callable[[int, int | None], None]
 
 _MAPPED_IPV4_HIGH_HALF = 0xFFFF
 
+_ANY_HEAD = {
+    "pcap": bytes.fromhex("d4c3b2a1") + bytes(20),
+    "pcapng": bytes.fromhex("0a0d0d0a1c0000004d3c2b1a") + bytes(16),
+}
+# A TCP SYN over IPv4 over Ethernet: enough to reach every kernel.
+_OPENING_PACKET = bytes.fromhex(
+    "00" * 12 + "0800" + "4500002800000000400600007f0000017f000001"
+) + bytes.fromhex("c0000cbc" + "00" * 8 + "5002" + "00" * 6)
+
 
 def prepare() -> None:
-    """Compile every kernel, or load it from the cache, by running it over nothing; takes a while the first time."""
+    """Compile every kernel, or load it from the cache, by decoding a tiny recording."""
+    nothing = np.zeros(1, np.uint8)
+    packets = empty_batch()
+    for kind in FORMATS:
+        kind(_ANY_HEAD[kind.name], "").walk(nothing, 0, 0, packets)
+    chunk = np.frombuffer(bytearray(_OPENING_PACKET), np.uint8)
+    packets[0].link_type, packets[0].captured, packets[0].original = 1, len(chunk), len(chunk)
     pipeline = Pipeline()
-    pipeline.take(np.zeros(1, np.uint8), empty_batch(), 0, 1, 0)
+    pipeline.take(chunk, packets, 1, 1, 0)
     pipeline.finish()
 
 
@@ -127,7 +142,7 @@ def _decode_file(
     last_ns: int | None = None
     try:
         for batch in reader.batches(progress):
-            times = batch.packets.time_ns[: batch.packet_count]
+            times = batch.packets["time_ns"][: batch.packet_count]
             low, high = int(times.min()), int(times.max())
             first_ns = low if first_ns is None else min(first_ns, low)
             last_ns = high if last_ns is None else max(last_ns, high)

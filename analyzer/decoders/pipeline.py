@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from analyzer.byte_order import Bytes
-from analyzer.capture.packets import PACKETS_PER_BATCH, PacketBatch
+from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
 from analyzer.iscsi.frames import (
     HOLES_USED,
     IGNORED,
@@ -25,7 +25,15 @@ from analyzer.iscsi.frames import (
     no_frames,
     with_room,
 )
-from analyzer.iscsi.framing import close_pair, finish_framing, note_hole, open_stream, take_bytes, take_gap
+from analyzer.iscsi.framing import (
+    close_pair,
+    finish_framing,
+    note_hole,
+    open_stream,
+    passes_through_data,
+    take_bytes,
+    take_gap,
+)
 from analyzer.iscsi.headers import HEADER_BYTES
 from analyzer.network.connections import (
     CONNECTION_COUNT,
@@ -63,10 +71,10 @@ _HOLES_STEP = 4096
 @njit(cache=True, nogil=True)
 def _is_hinted(connections: npt.NDArray[np.void], index: int, ports: npt.NDArray[np.int64]) -> bool:
     connection = connections[index]
+    is_hinted = False
     for port in ports:
-        if connection.port_0 == port or connection.port_1 == port:
-            return True
-    return False
+        is_hinted |= connection.port_0 == port or connection.port_1 == port
+    return is_hinted
 
 
 @njit(cache=True, nogil=True)
@@ -81,13 +89,16 @@ def _frame_runs(
     frames: Frames,
 ) -> int:
     """Frame runs ``first`` to ``count``: the first one for which there was no room."""
-    used = frames.used
+    used, streams = frames.used, frames.streams
+    row_room, segment_room, hole_room = len(frames.rows), len(frames.segments), len(frames.holes)
     for position in range(first, count):
         run = runs[position]
+        if passes_through_data(streams[run.stream], run.length, run.gap + run.cut + run.kind, run.time_ns):
+            continue
         if (
-            used[ROWS_USED] + run.length // HEADER_BYTES + 3 > len(frames.rows)
-            or used[SEGMENTS_USED] + run.length + 3 * KEPT_LIMIT > len(frames.segments)
-            or used[HOLES_USED] >= len(frames.holes)
+            used[ROWS_USED] + run.length // HEADER_BYTES + 3 > row_room
+            or used[SEGMENTS_USED] + run.length + 3 * KEPT_LIMIT > segment_room
+            or used[HOLES_USED] >= hole_room
         ):
             return position
         if run.kind != RUN_BYTES:
@@ -136,9 +147,7 @@ class Pipeline:
         """Times that more bytes waited for their turn than are kept."""
         return int(self.table.counters[GIVEN_UP])
 
-    def take(
-        self, chunk: Bytes, packets: PacketBatch, count: int, first_packet: int, file_index: int
-    ) -> None:
+    def take(self, chunk: Bytes, packets: Packets, count: int, first_packet: int, file_index: int) -> None:
         """All stages over ``count`` packets that lie in ``chunk``."""
         found = dissect(chunk, packets, count, self._segments, self.counts)
         self._make_room_for_connections(found)
@@ -146,7 +155,6 @@ class Pipeline:
         while True:
             row, why = order(
                 chunk,
-                packets,
                 first_packet,
                 file_index,
                 self._segments,
@@ -199,7 +207,7 @@ class Pipeline:
         self.table.connections["is_ignored"][: known // 2] = is_ignored[0::2] & is_ignored[1::2]
 
     def _make_room_for_connections(self, needed: int) -> None:
-        """Room for a new connection per segment, by growing, or by letting go of the oldest that are no iSCSI."""
+        """Room for a connection per segment: by growing, or by letting go of the oldest that are no iSCSI."""
         if room_for_connections(self.table) >= needed:
             return
         if len(self.table.connections) < CONNECTIONS_LIMIT:

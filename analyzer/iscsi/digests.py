@@ -1,4 +1,4 @@
-"""CRC32C, the digest of iSCSI headers and data (RFC 7143 section 13.1; the polynomial is that of RFC 3720 12.1).
+"""CRC32C, the digest of iSCSI headers and data (RFC 7143 section 13.1; polynomial of RFC 3720 section 12.1).
 
 Works on bytes as they come, so that a digest is computed over segments without joining them.
 The four bytes on the wire are the result with its least significant byte first.

@@ -82,17 +82,29 @@ def close_pair(frames: Frames, index: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def passes_through_data(stream: Record, size: int, others: int, time_ns: int) -> bool:
+    """Step over ``size`` bytes of data that nobody looks at, as most are; ``others`` must be 0 for that."""
+    if (
+        stream.state == DATA
+        and others == 0
+        and size < stream.left
+        and stream.keep_left == 0
+        and (stream.has_data_digest == DIGEST_OFF or stream.is_crc_whole == 0)
+    ):
+        stream.left -= size
+        stream.position += size
+        stream.last_ns = time_ns
+        return True
+    return False
+
+
+@njit(cache=True, nogil=True)
 def take_bytes(
     frames: Frames, index: int, data: Bytes, at: int, end: int, time_ns: int, packet: int, file_index: int
 ) -> None:
     """The next bytes of a stream, ``data[at:end]``, all of one packet."""
     stream = frames.streams[index]
     if stream.state == IGNORED:
-        return
-    if stream.state == DATA and end - at < stream.left and stream.keep_left == 0 and not _is_digested(stream):
-        stream.left -= end - at
-        stream.position += end - at
-        stream.last_ns = time_ns
         return
     is_packet_begin = True
     while at < end:
@@ -107,11 +119,6 @@ def take_bytes(
             at = _take_part(frames, index, stream, data, at, end, time_ns, packet, file_index)
         is_packet_begin = False
     stream.last_ns = time_ns
-
-
-@njit(cache=True, nogil=True)
-def _is_digested(stream: Record) -> bool:
-    return stream.has_data_digest != DIGEST_OFF and stream.is_crc_whole == 1
 
 
 @njit(cache=True, nogil=True)
@@ -192,7 +199,7 @@ def _take_part(
     step = min(stream.left, end - at)
     behind = at + step
     state = stream.state
-    if state == HEADER_DIGEST or state == DATA_DIGEST:
+    if state in (HEADER_DIGEST, DATA_DIGEST):
         for byte in range(at, behind):
             stream.digest_word |= wide(data[byte]) << (8 * (4 - stream.left))
             stream.left -= 1

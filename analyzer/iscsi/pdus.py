@@ -95,7 +95,7 @@ def _is_believed(frames: Frames, index: int, stream: Record, data: Bytes, at: in
     is_sound = recognise(data, at) != NOT_A_HEADER
     if stream.chain == 0 and stream.was_confirmed == 0 and stream.position <= HEADER_BYTES:
         # The first bytes of a connection that opened under our eyes: a login, or no iSCSI.
-        return is_sound and (opcode == _LOGIN or opcode == _LOGIN_RESPONSE)
+        return is_sound and (opcode in (_LOGIN, _LOGIN_RESPONSE))
     agrees = agreement(stream, frames.streams[index ^ 1], data, at, opcode)
     if stream.is_confirmed:
         # Peers may fill reserved fields or use vendor opcodes; numbers that go on vouch for them.
@@ -134,7 +134,7 @@ def start_pdu(frames: Frames, index: int, stream: Record, data: Bytes, at: int) 
     stream.is_last_login = wide(
         opcode == _LOGIN_RESPONSE and data[at + 1] & 0x83 == 0x83 and data[at + 36] == 0
     )
-    if opcode == _LOGIN or opcode == _LOGIN_RESPONSE:
+    if opcode in (_LOGIN, _LOGIN_RESPONSE):
         restart_text(stream)
     stream.crc, stream.is_crc_whole = wide(CRC_START), 1
     if stream.has_header_digest != DIGEST_OFF:
@@ -149,7 +149,7 @@ def _trust(
 ) -> None:
     """Count the header towards the belief in its stream, and remember its numbers."""
     pair, peer = frames.streams[index & ~1], frames.streams[index ^ 1]
-    is_login = opcode == _LOGIN or opcode == _LOGIN_RESPONSE
+    is_login = opcode in (_LOGIN, _LOGIN_RESPONSE)
     if not stream.is_confirmed:
         needed = _CONFIRMING_HEADERS_HINTED if pair.is_hinted else _CONFIRMING_HEADERS
         vouched = pair.is_accepted == 1 and agreement(stream, peer, data, at, opcode) == AGREES
@@ -179,7 +179,7 @@ def _confirm(pair: Record, stream: Record) -> None:
 
 @njit(cache=True, nogil=True)
 def confirm_late(frames: Frames, index: int) -> None:
-    """At the end: believe what waits for more headers if the other direction bears it out, else withdraw it."""
+    """At the end: believe what waits for more headers if the other direction bears it out."""
     stream, pair, peer = frames.streams[index], frames.streams[index & ~1], frames.streams[index ^ 1]
     if stream.tentative_0 < 0:
         return
@@ -211,7 +211,7 @@ def withdraw(frames: Frames, stream: Record) -> None:
 def _choose_digests(frames: Frames, index: int, stream: Record, opcode: int) -> None:
     """Digests are used in the full feature phase only (RFC 7143 section 13.1)."""
     pair = frames.streams[index & ~1]
-    if opcode == _LOGIN or opcode == _LOGIN_RESPONSE:
+    if opcode in (_LOGIN, _LOGIN_RESPONSE):
         stream.has_header_digest, stream.has_data_digest = DIGEST_OFF, DIGEST_OFF
     else:
         stream.has_header_digest, stream.has_data_digest = pair.header_digest, pair.data_digest
@@ -220,16 +220,16 @@ def _choose_digests(frames: Frames, index: int, stream: Record, opcode: int) -> 
 @njit(cache=True, nogil=True)
 def _keep_segment(frames: Frames, stream: Record, row: Record, opcode: int) -> None:
     """Set room aside for the AHS, and for the data of the kinds of PDU that are kept."""
-    is_kept = (
-        opcode == _LOGIN
-        or opcode == _LOGIN_RESPONSE
-        or opcode == _RESPONSE
-        or opcode == _TEXT
-        or opcode == _TEXT_RESPONSE
-        or opcode == _REJECT
-        or opcode == _ASYNC
-        or opcode == _NOP_IN
-        or opcode == _NOP_OUT
+    is_kept = opcode in (
+        _LOGIN,
+        _LOGIN_RESPONSE,
+        _RESPONSE,
+        _TEXT,
+        _TEXT_RESPONSE,
+        _REJECT,
+        _ASYNC,
+        _NOP_IN,
+        _NOP_OUT,
     )
     start = frames.used[SEGMENTS_USED]
     stream.keep_left = min(stream.data_bytes, KEPT_DATA_LIMIT) if is_kept else 0

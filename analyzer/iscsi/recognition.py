@@ -174,7 +174,7 @@ def _is_sound_response(data: Bytes, at: int, opcode: int) -> bool:
         )
     if opcode == _RESPONSE:
         return task_tag != _RESERVED_TAG and (data[at + 2] < 2 or data[at + 2] >= 0x80)
-    if opcode == _ASYNC or opcode == _REJECT:
+    if opcode in (_ASYNC, _REJECT):
         return task_tag == _RESERVED_TAG
     return True
 
@@ -182,13 +182,7 @@ def _is_sound_response(data: Bytes, at: int, opcode: int) -> bool:
 @njit(cache=True, nogil=True)
 def is_common(data: Bytes, at: int, opcode: int) -> bool:
     """Whether a header may be believed in the middle of other bytes: I/O of a task with a tag."""
-    is_io = (
-        opcode == _COMMAND
-        or opcode == _DATA_OUT
-        or opcode == _RESPONSE
-        or opcode == _DATA_IN
-        or opcode == _R2T
-    )
+    is_io = opcode in (_COMMAND, _DATA_OUT, _RESPONSE, _DATA_IN, _R2T)
     return is_io and big_32(data, at + 16) != 0
 
 

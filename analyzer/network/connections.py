@@ -8,17 +8,14 @@ makes a connection new is decided in ``ordering``.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from analyzer.byte_order import wide
-from analyzer.network.segments import SegmentBatch
-
-Record = Any
-"""One row of a record array, seen by its field names."""
+from analyzer.network.segments import Record
 
 SIDE_UNKNOWN = -1
 END_OPEN, END_FIN, END_RESET = range(3)
@@ -144,23 +141,27 @@ def _hash(high_0: int, low_0: int, high_1: int, low_1: int, port_0: int, port_1:
 
 
 @njit(cache=True, nogil=True)
-def side_of_sender(segments: SegmentBatch, row: int) -> int:
+def side_of_sender(segment: Record) -> int:
     """0 where the sender of the segment sorts before the receiver, else 1."""
-    high, other_high = segments.source_high[row], segments.target_high[row]
-    if high != other_high:
-        return wide(high > other_high)
-    low, other_low = segments.source_low[row], segments.target_low[row]
-    if low != other_low:
-        return wide(low > other_low)
-    return wide(segments.source_port[row] > segments.target_port[row])
+    if segment.source_high != segment.target_high:
+        return wide(segment.source_high > segment.target_high)
+    if segment.source_low != segment.target_low:
+        return wide(segment.source_low > segment.target_low)
+    return wide(segment.source_port > segment.target_port)
 
 
 @njit(cache=True, nogil=True)
 def _place(
-    table: ConnectionTable, high_0: int, low_0: int, high_1: int, low_1: int, port_0: int, port_1: int
+    connections: npt.NDArray[np.void],
+    slots: npt.NDArray[np.int32],
+    high_0: int,
+    low_0: int,
+    high_1: int,
+    low_1: int,
+    port_0: int,
+    port_1: int,
 ) -> int:
     """The slot that holds the connection of these ends, or the empty one where it would stand."""
-    connections, slots = table.connections, table.slots
     mask = len(slots) - 1
     place = _hash(high_0, low_0, high_1, low_1, port_0, port_1) & mask
     while slots[place]:
@@ -179,34 +180,22 @@ def _place(
 
 
 @njit(cache=True, nogil=True)
-def place_of(table: ConnectionTable, segments: SegmentBatch, row: int, side: int) -> int:
+def place_of(
+    connections: npt.NDArray[np.void], slots: npt.NDArray[np.int32], segment: Record, side: int
+) -> int:
     """The slot for the connection of a segment that ``side`` sent."""
-    s = segments
+    s = segment
+    high_0, low_0, port_0 = s.source_high, s.source_low, s.source_port
+    high_1, low_1, port_1 = s.target_high, s.target_low, s.target_port
     if side:
-        return _place(
-            table,
-            s.target_high[row],
-            s.target_low[row],
-            s.source_high[row],
-            s.source_low[row],
-            s.target_port[row],
-            s.source_port[row],
-        )
-    return _place(
-        table,
-        s.source_high[row],
-        s.source_low[row],
-        s.target_high[row],
-        s.target_low[row],
-        s.source_port[row],
-        s.target_port[row],
-    )
+        high_0, high_1 = high_1, high_0
+        low_0, low_1 = low_1, low_0
+        port_0, port_1 = port_1, port_0
+    return _place(connections, slots, high_0, low_0, high_1, low_1, port_0, port_1)
 
 
 @njit(cache=True, nogil=True)
-def make_connection(
-    table: ConnectionTable, place: int, segments: SegmentBatch, row: int, side: int, at_ns: int
-) -> int:
+def make_connection(table: ConnectionTable, place: int, segment: Record, side: int) -> int:
     """A fresh connection for the segment, put at ``place``: its number, or -1 where there is no room."""
     counters = table.counters
     if counters[FREE_COUNT]:
@@ -221,15 +210,15 @@ def make_connection(
     table.slots[place] = index + 1
     new = table.connections[index]
     if side:
-        new.high_0, new.low_0 = segments.target_high[row], segments.target_low[row]
-        new.high_1, new.low_1 = segments.source_high[row], segments.source_low[row]
-        new.port_0, new.port_1 = segments.target_port[row], segments.source_port[row]
+        new.high_0, new.low_0 = segment.target_high, segment.target_low
+        new.high_1, new.low_1 = segment.source_high, segment.source_low
+        new.port_0, new.port_1 = segment.target_port, segment.source_port
     else:
-        new.high_0, new.low_0 = segments.source_high[row], segments.source_low[row]
-        new.high_1, new.low_1 = segments.target_high[row], segments.target_low[row]
-        new.port_0, new.port_1 = segments.source_port[row], segments.target_port[row]
+        new.high_0, new.low_0 = segment.source_high, segment.source_low
+        new.high_1, new.low_1 = segment.target_high, segment.target_low
+        new.port_0, new.port_1 = segment.source_port, segment.target_port
     new.is_used, new.is_ignored = 1, 0
-    new.first_ns, new.last_ns, new.ended_ns = at_ns, at_ns, at_ns
+    new.first_ns, new.last_ns, new.ended_ns = segment.time_ns, segment.time_ns, segment.time_ns
     new.end, new.end_side, new.opener = END_OPEN, 0, SIDE_UNKNOWN
     new.syn_ns, new.syn_ack_ns, new.rtt_ns, new.packets = 0, 0, 0, 0
     for stream in (2 * index, 2 * index + 1):
@@ -259,7 +248,7 @@ def enter_all(table: ConnectionTable) -> None:
         c = connections[index]
         if not c.is_used:
             continue
-        place = _place(table, c.high_0, c.low_0, c.high_1, c.low_1, c.port_0, c.port_1)
+        place = _place(connections, slots, c.high_0, c.low_0, c.high_1, c.low_1, c.port_0, c.port_1)
         if slots[place] == 0 or connections[slots[place] - 1].first_ns <= c.first_ns:
             slots[place] = index + 1
 

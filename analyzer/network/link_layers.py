@@ -26,7 +26,7 @@ def _behind_ether_type(data: Bytes, at: int, end: int) -> int:
             return NOT_IP
         ether_type = big_16(data, at)
         at += 2
-        if ether_type == _IPV4 or ether_type == _IPV6:
+        if ether_type in (_IPV4, _IPV6):
             return at
         if ether_type != 0x8100 and ether_type != 0x88A8 and ether_type != 0x9100:
             return NOT_IP
@@ -50,7 +50,7 @@ def _linux_cooked_2(data: Bytes, at: int, end: int) -> int:
     if at + 20 > end:
         return NOT_IP
     protocol = big_16(data, at)
-    if protocol == _IPV4 or protocol == _IPV6:
+    if protocol in (_IPV4, _IPV6):
         return at + 20
     if protocol == 0x8100 or protocol == 0x88A8:
         return _behind_ether_type(data, at + 22, end)

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from numba import njit
 
 from analyzer.byte_order import Bytes, wide
-from analyzer.capture.packets import PacketBatch
 from analyzer.network.connections import (
     CONNECTION_COUNT,
     END_FIN,
@@ -23,12 +22,11 @@ from analyzer.network.connections import (
     END_RESET,
     GIVEN_UP,
     ConnectionTable,
-    Record,
     make_connection,
     place_of,
     side_of_sender,
 )
-from analyzer.network.segments import ACK, FIN, RST, SYN, SegmentBatch
+from analyzer.network.segments import ACK, FIN, RST, SYN, Record, Segments
 
 PATIENCE_PACKETS = 64
 WAITING_SEGMENTS_LIMIT = 16_384
@@ -183,7 +181,7 @@ def drop_waiting(waiting: Waiting, stream: Record) -> None:
 @njit(cache=True, nogil=True)
 def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
     """Hand on what waits and is in turn, giving up missing bytes before position ``limit``."""
-    nodes, state = waiting.nodes, waiting.state
+    nodes = waiting.nodes
     while stream.waiting_head >= 0:
         head = stream.waiting_head
         node = nodes[head]
@@ -315,18 +313,16 @@ def _has_waiting_room(waiting: Waiting, captured: int) -> bool:
 def _take_payload(
     waiting: Waiting,
     chunk: Bytes,
-    segments: SegmentBatch,
-    row: int,
+    segment: Record,
     index: int,
     stream: Record,
-    time_ns: int,
     packet: int,
     file_index: int,
-    given_up: npt.NDArray[np.int64],
+    counters: npt.NDArray[np.int64],
 ) -> None:
-    offset, captured, length = segments.offset[row], segments.captured[row], segments.length[row]
-    sequence = segments.sequence[row]
-    if segments.flags[row] & SYN:
+    offset, captured, length = segment.offset, segment.captured, segment.length
+    time_ns, sequence = segment.time_ns, segment.sequence
+    if segment.flags & SYN:
         sequence = (sequence + 1) & _SEQUENCE_MASK
     step = _step(stream, sequence)
     stream.segments += 1
@@ -347,7 +343,7 @@ def _take_payload(
         or stream.waiting_bytes + captured > WAITING_BYTES_LIMIT
         or not _has_waiting_room(waiting, captured)
     ):
-        given_up[GIVEN_UP] += 1
+        counters[GIVEN_UP] += 1
         target = stream.next_position + step
         _drain(waiting, index, stream, target)
         step = target - stream.next_position
@@ -463,12 +459,63 @@ def finish_all(table: ConnectionTable, waiting: Waiting, first: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _follows(stream: Record, segment: Record) -> bool:
+    """Whether a segment holds the next bytes of a stream in which nothing waits: nearly all do."""
+    return (
+        stream.is_known == 1
+        and stream.waiting_head < 0
+        and segment.sequence == stream.next_sequence
+        and segment.flags & SYN == 0
+    )
+
+
+@njit(cache=True, nogil=True)
+def _hand_on(run: Record, index: int, stream: Record, segment: Record, packet: int, file_index: int) -> None:
+    """The payload of a segment that follows is a run as it is."""
+    length = segment.length
+    run.stream, run.kind, run.is_stored, run.offset, run.length = (
+        index,
+        RUN_BYTES,
+        0,
+        segment.offset,
+        segment.captured,
+    )
+    run.gap, run.cut, run.time_ns = 0, length - segment.captured, segment.time_ns
+    run.packet, run.file_index = packet, file_index
+    stream.segments += 1
+    stream.largest = max(stream.largest, length)
+    _advance(stream, length)
+    if stream.timed_position < 0:
+        stream.timed_position, stream.timed_ns = stream.next_position, segment.time_ns
+
+
+@njit(cache=True, nogil=True)
+def _is_late(stream: Record, packets: int) -> bool:
+    return stream.missing_since >= 0 and packets - stream.missing_since > PATIENCE_PACKETS
+
+
+@njit(cache=True, nogil=True)
+def _give_up_missing(waiting: Waiting, index: int, stream: Record, packets: int) -> None:
+    """What the peer has acknowledged and is still missing was lost by the recorder."""
+    _drain(waiting, index, stream, stream.acknowledged)
+    stream.missing_since = -1 if stream.acknowledged <= stream.next_position else packets
+
+
+@njit(cache=True, nogil=True)
+def _note_time(connection: Record, time_ns: int) -> None:
+    connection.packets += 1
+    if time_ns > connection.last_ns:
+        connection.last_ns = time_ns
+    elif time_ns < connection.first_ns:
+        connection.first_ns = time_ns
+
+
+@njit(cache=True, nogil=True)
 def order(
     chunk: Bytes,
-    packets: PacketBatch,
     first_packet: int,
     file_index: int,
-    segments: SegmentBatch,
+    segments: Segments,
     first: int,
     count: int,
     table: ConnectionTable,
@@ -478,66 +525,59 @@ def order(
 
     There must be room in ``table`` for a connection per segment, or some are left out.
     """
-    connections, streams, slots = table.connections, table.streams, table.slots
-    state = waiting.state
+    connections, streams, slots, counters = table.connections, table.streams, table.slots, table.counters
+    runs, state, store_bytes = waiting.runs, waiting.state, len(waiting.store)
     if state[_WAITING_COUNT] == 0:
         state[_STORE_USED] = 0
     for row in range(first, count):
-        side = side_of_sender(segments, row)
-        place = place_of(table, segments, row, side)
-        flags, sequence = segments.flags[row], segments.sequence[row]
-        packet_row = segments.packet[row]
-        time_ns, packet = packets.time_ns[packet_row], first_packet + packet_row
+        segment = segments[row]
+        side = side_of_sender(segment)
+        place = place_of(connections, slots, segment, side)
+        packet = first_packet + segment.packet
+        flags, length = segment.flags, segment.length
         found = wide(slots[place]) - 1
+        waits = wide(0)
         if found >= 0:
             waits = streams[2 * found].waiting_count + streams[2 * found + 1].waiting_count
-            if state[_RUN_COUNT] + waits + 8 > len(waiting.runs):
-                return row, ORDER_NEEDS_RUNS
-            if _is_new(streams[2 * found + side], flags, sequence):
-                finish_stream(table, waiting, 2 * found)
-                finish_stream(table, waiting, 2 * found + 1)
-                found = wide(-1)
-        elif state[_RUN_COUNT] + 8 > len(waiting.runs):
+        if state[_RUN_COUNT] + waits + 8 > len(runs):
             return row, ORDER_NEEDS_RUNS
+        if state[_STORE_USED] + segment.captured > store_bytes and not state[_IS_COMPACT]:
+            return row, ORDER_NEEDS_STORE
+        if found >= 0 and _is_new(streams[2 * found + side], flags, segment.sequence):
+            finish_stream(table, waiting, 2 * found)
+            finish_stream(table, waiting, 2 * found + 1)
+            found = wide(-1)
         if found < 0:
-            found = make_connection(table, place, segments, row, side, time_ns)
+            found = make_connection(table, place, segment, side)
             if found < 0:
                 continue
             connections[found].file_index, connections[found].first_packet = file_index, packet
-        elif not _has_waiting_room(waiting, segments.captured[row]) and not state[_IS_COMPACT]:
-            return row, ORDER_NEEDS_STORE
         connection = connections[found]
-        connection.packets += 1
-        connection.first_ns = min(connection.first_ns, time_ns)
-        connection.last_ns = max(connection.last_ns, time_ns)
-        _note_flags(connection, side, flags, time_ns)
+        _note_time(connection, segment.time_ns)
+        if flags & (SYN | FIN | RST) or connection.rtt_ns == 0:
+            _note_flags(connection, side, flags, segment.time_ns)
         if connection.is_ignored:
             drop_waiting(waiting, streams[2 * found])
             drop_waiting(waiting, streams[2 * found + 1])
             continue
         index = 2 * found + side
-        stream = streams[index]
-        length = segments.length[row]
+        stream, peer = streams[index], streams[index ^ 1]
         # A lone byte may be a keep-alive, whose number is one too low to begin with.
         if not stream.is_known and (length > 1 or flags & SYN):
-            _begin_stream(waiting, index, stream, sequence, flags, time_ns)
-        if stream.is_known:
-            if length:
-                _take_payload(
-                    waiting, chunk, segments, row, index, stream, time_ns, packet, file_index, table.counters
-                )
-            if flags & FIN and stream.fin_position < 0:
-                stream.fin_position = stream.next_position + _step(
-                    stream, (sequence + length) & _SEQUENCE_MASK
-                )
-        peer = streams[index ^ 1]
+            _begin_stream(waiting, index, stream, segment.sequence, flags, segment.time_ns)
+        if length and _follows(stream, segment):
+            _hand_on(runs[state[_RUN_COUNT]], index, stream, segment, packet, file_index)
+            state[_RUN_COUNT] += 1
+        elif length and stream.is_known:
+            _take_payload(waiting, chunk, segment, index, stream, packet, file_index, counters)
+        if flags & FIN and stream.is_known and stream.fin_position < 0:
+            behind = (segment.sequence + length) & _SEQUENCE_MASK
+            stream.fin_position = stream.next_position + _step(stream, behind)
         if flags & ACK and peer.is_known:
-            _take_acknowledgement(peer, segments.acknowledgement[row], connection.packets, time_ns)
-        for other in (index, index ^ 1):
-            late = streams[other]
-            if late.missing_since >= 0 and connection.packets - late.missing_since > PATIENCE_PACKETS:
-                _drain(waiting, other, late, late.acknowledged)
-                late.missing_since = -1 if late.acknowledged <= late.next_position else connection.packets
-    if state[_IS_COMPACT] and count > first:
-        state[_IS_COMPACT] = 0
+            _take_acknowledgement(peer, segment.acknowledgement, connection.packets, segment.time_ns)
+        if _is_late(stream, connection.packets):
+            _give_up_missing(waiting, index, stream, connection.packets)
+        if _is_late(peer, connection.packets):
+            _give_up_missing(waiting, index ^ 1, peer, connection.packets)
+    state[_IS_COMPACT] = 0
     return count, ORDERED_ALL

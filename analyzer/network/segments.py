@@ -1,20 +1,20 @@
 """TCP segments out of packets: addresses, sequence numbers, and where the payload lies.
 
-A segment is a row of columns. Lengths are those of the wire, so that a packet cut by the snap
+A segment is a record. Lengths are those of the wire, so that a packet cut by the snap
 length still moves its stream forward. Whose connection it is, is decided elsewhere.
 Sources: RFC 791, RFC 8200 (extension headers), RFC 9293 section 3.1.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from analyzer.byte_order import Bytes, big_16, big_32, big_64, wide
-from analyzer.capture.packets import PACKETS_PER_BATCH, PacketBatch
+from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
 from analyzer.network.link_layers import UNKNOWN_LINK_TYPE, find_network_layer
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
@@ -32,65 +32,68 @@ _FRAGMENT = -2
 _HEADER_CUT = -3
 
 
-class SegmentBatch(NamedTuple):
-    """Columns of shape (PACKETS_PER_BATCH,); ``dissect`` fills the first so many."""
+SEGMENT = np.dtype(
+    (
+        np.record,
+        [
+            ("packet", "i8"),  # row of the packet in its batch
+            ("time_ns", "i8"),
+            ("source_high", "i8"),
+            ("source_low", "i8"),
+            ("target_high", "i8"),
+            ("target_low", "i8"),
+            ("source_port", "i8"),
+            ("target_port", "i8"),
+            ("sequence", "i8"),
+            ("acknowledgement", "i8"),
+            ("flags", "i8"),
+            ("offset", "i8"),  # first payload byte in the chunk
+            ("captured", "i8"),  # payload bytes recorded
+            ("length", "i8"),  # payload bytes on the wire
+        ],
+    )
+)
 
-    packet: npt.NDArray[np.int64]
-    """Row of the packet in its batch."""
-    source_high: npt.NDArray[np.int64]
-    source_low: npt.NDArray[np.int64]
-    target_high: npt.NDArray[np.int64]
-    target_low: npt.NDArray[np.int64]
-    source_port: npt.NDArray[np.int64]
-    target_port: npt.NDArray[np.int64]
-    sequence: npt.NDArray[np.int64]
-    acknowledgement: npt.NDArray[np.int64]
-    flags: npt.NDArray[np.int64]
-    offset: npt.NDArray[np.int64]
-    """First payload byte in the chunk."""
-    captured: npt.NDArray[np.int64]
-    """Payload bytes recorded."""
-    length: npt.NDArray[np.int64]
-    """Payload bytes on the wire."""
+Segments = npt.NDArray[np.void]
+"""Records of SEGMENT, shape (PACKETS_PER_BATCH,); ``dissect`` fills the first so many."""
+
+Record = Any
+"""One row of a record array, seen by its field names."""
 
 
-def empty_segments() -> SegmentBatch:
+def empty_segments() -> Segments:
     """A batch to be filled."""
-    return SegmentBatch(*(np.zeros(PACKETS_PER_BATCH, np.int64) for _ in SegmentBatch._fields))
+    return np.zeros(PACKETS_PER_BATCH, SEGMENT)
 
 
 @njit(cache=True, nogil=True)
 def dissect(
     chunk: Bytes,
-    packets: PacketBatch,
+    packets: Packets,
     count: int,
-    segments: SegmentBatch,
+    segments: Segments,
     counts: npt.NDArray[np.int64],
 ) -> int:
     """Find the TCP segments among the first ``count`` packets: how many rows of ``segments`` were filled."""
-    link_types, offsets, captureds, originals = (
-        packets.link_type,
-        packets.offset,
-        packets.captured,
-        packets.original,
-    )
     found = wide(0)
-    for packet in range(count):
-        start = offsets[packet]
-        end = start + captureds[packet]
-        wire_end = start + originals[packet]
+    for row in range(count):
+        packet = packets[row]
+        start = packet.offset
+        end = start + packet.captured
+        wire_end = start + packet.original
         if end < wire_end:
             counts[COUNT_CUT] += 1
-        network = find_network_layer(chunk, start, end, link_types[packet])
+        network = find_network_layer(chunk, start, end, packet.link_type)
         if network < 0:
             if network == UNKNOWN_LINK_TYPE:
                 counts[COUNT_UNKNOWN_LINK] += 1
             continue
         transport, ip_end = _find_transport(chunk, network, end, wire_end)
         if transport >= 0:
-            if _read_tcp(chunk, transport, end, ip_end, segments, found):
-                _read_addresses(chunk, network, segments, found)
-                segments.packet[found] = packet
+            segment = segments[found]
+            if _read_tcp(chunk, transport, end, ip_end, segment):
+                _read_addresses(chunk, network, segment)
+                segment.packet, segment.time_ns = row, packet.time_ns
                 found += 1
             else:
                 counts[COUNT_HEADER_CUT] += 1
@@ -109,14 +112,14 @@ def _find_transport(data: Bytes, at: int, end: int, wire_end: int) -> tuple[int,
         return _HEADER_CUT, wide(0)
     version = data[at] >> 4
     if version == 4:
-        return _find_transport_4(data, at, end, wire_end)
+        return _find_transport_4(data, at, wire_end)
     if version == 6 and at + 40 <= end:
         return _find_transport_6(data, at, end, wire_end)
     return _NOT_TCP, wide(0)
 
 
 @njit(cache=True, nogil=True)
-def _find_transport_4(data: Bytes, at: int, end: int, wire_end: int) -> tuple[int, int]:
+def _find_transport_4(data: Bytes, at: int, wire_end: int) -> tuple[int, int]:
     header_bytes = wide(data[at] & 0x0F) * 4
     total = big_16(data, at + 2)
     if header_bytes < 20 or data[at + 9] != _TCP:
@@ -157,32 +160,32 @@ def _find_transport_6(data: Bytes, at: int, end: int, wire_end: int) -> tuple[in
 
 
 @njit(cache=True, nogil=True)
-def _read_tcp(data: Bytes, at: int, end: int, ip_end: int, segments: SegmentBatch, row: int) -> bool:
+def _read_tcp(data: Bytes, at: int, end: int, ip_end: int, segment: Record) -> bool:
     if at + 20 > end or at + 20 > ip_end:
         return False
     payload = at + wide(data[at + 12] >> 4) * 4
     if payload < at + 20 or payload > ip_end:
         return False
-    segments.source_port[row] = big_16(data, at)
-    segments.target_port[row] = big_16(data, at + 2)
-    segments.sequence[row] = big_32(data, at + 4)
-    segments.acknowledgement[row] = big_32(data, at + 8)
-    segments.flags[row] = data[at + 13]
-    segments.offset[row] = payload
-    segments.captured[row] = max(min(end, ip_end) - payload, 0)
-    segments.length[row] = ip_end - payload
+    segment.source_port = big_16(data, at)
+    segment.target_port = big_16(data, at + 2)
+    segment.sequence = big_32(data, at + 4)
+    segment.acknowledgement = big_32(data, at + 8)
+    segment.flags = data[at + 13]
+    segment.offset = payload
+    segment.captured = max(min(end, ip_end) - payload, 0)
+    segment.length = ip_end - payload
     return True
 
 
 @njit(cache=True, nogil=True)
-def _read_addresses(data: Bytes, at: int, segments: SegmentBatch, row: int) -> None:
+def _read_addresses(data: Bytes, at: int, segment: Record) -> None:
     if data[at] >> 4 == 4:
-        segments.source_high[row] = 0
-        segments.source_low[row] = _MAPPED_IPV4 | big_32(data, at + 12)
-        segments.target_high[row] = 0
-        segments.target_low[row] = _MAPPED_IPV4 | big_32(data, at + 16)
+        segment.source_high = 0
+        segment.source_low = _MAPPED_IPV4 | big_32(data, at + 12)
+        segment.target_high = 0
+        segment.target_low = _MAPPED_IPV4 | big_32(data, at + 16)
     else:
-        segments.source_high[row] = big_64(data, at + 8)
-        segments.source_low[row] = big_64(data, at + 16)
-        segments.target_high[row] = big_64(data, at + 24)
-        segments.target_low[row] = big_64(data, at + 32)
+        segment.source_high = big_64(data, at + 8)
+        segment.source_low = big_64(data, at + 16)
+        segment.target_high = big_64(data, at + 24)
+        segment.target_low = big_64(data, at + 32)
