@@ -1,0 +1,85 @@
+"""Workloads and networks made instead of recorded: to warm up the engine, measure it and test it.
+
+Decides nothing about the model; every column that is not given has the plainest value.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analyzer.replay.agreements import Agreement
+from analyzer.replay.pacing import Pacing
+from analyzer.replay.scenario import LinkModel, Scenario, Topology
+from analyzer.replay.state import NONE
+from analyzer.replay.topology import Network, Path
+from analyzer.replay.workload import Host, Workload
+
+WIRE = LinkModel(
+    rate_to_target_bps=10**9,
+    rate_from_target_bps=10**9,
+    delay_to_target_ns=50_000,
+    delay_from_target_ns=50_000,
+    mtu_bytes=1500,
+)
+
+
+def made_workload(requests: int, **columns: Any) -> Workload:
+    """``requests`` of them, all asked for at once unless ``issued_ns`` or ``predecessor`` say otherwise.
+
+    A column is one value for all, or an array of shape (requests,): ``read_bytes``, ``write_bytes``,
+    ``service_ns``, ``grant_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
+    ``lun_index``, ``host``, ``lba``, ``is_immediate``, ``has_own_status``, ``sense_bytes``.
+    """
+
+    def column(name: str, kind: Any, default: Any = 0) -> Any:
+        return np.broadcast_to(np.asarray(columns.pop(name, default), kind), (requests,)).copy()
+
+    lun_index = column("lun_index", np.int32)
+    host = column("host", np.int32)
+    hosts = tuple(Host(f"initiator {index}", (index,), 1) for index in range(int(host.max(initial=0)) + 1))
+    made = Workload(
+        begin_ns=0,
+        hosts=hosts,
+        task=np.arange(requests),
+        host=host,
+        lun_index=lun_index,
+        luns=int(lun_index.max(initial=0)) + 1,
+        lba=column("lba", np.int64),
+        read_bytes=column("read_bytes", np.int64),
+        write_bytes=column("write_bytes", np.int64),
+        is_immediate=column("is_immediate", np.bool_),
+        has_own_status=column("has_own_status", np.bool_),
+        sense_bytes=column("sense_bytes", np.int64),
+        service_ns=column("service_ns", np.int64),
+        grant_ns=column("grant_ns", np.int64),
+        recorded_path=column("recorded_path", np.int32),
+        issued_ns=column("issued_ns", np.int64),
+        pacing=Pacing(column("predecessor", np.int32, NONE), column("think_ns", np.int64)),
+        assumptions=(),
+    )
+    if columns:
+        raise TypeError(f"no column {sorted(columns)}")
+    return made
+
+
+def made_network(
+    scenario: Scenario, links: tuple[LinkModel, ...] = (WIRE,), *, hosts: int = 1, **agreed: Any
+) -> Network:
+    """The paths of ``scenario``, the links used in turn; ``agreed`` are fields of ``Agreement``."""
+    count = scenario.link_count or 1
+    is_mpio = scenario.topology is Topology.MPIO
+    paths = tuple(
+        Path(
+            name=f"host {host} path {place}",
+            host=host,
+            nexus=host * count + place if is_mpio else host,
+            link=host * count + place,
+            agreement=Agreement(session_index=0, **agreed),
+        )
+        for host in range(hosts)
+        for place in range(count)
+    )
+    models = tuple(links[path.link % count % len(links)] for path in paths)
+    return Network(paths, models, count)

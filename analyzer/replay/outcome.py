@@ -1,0 +1,212 @@
+"""An outcome from the arrays of a finished replay: its tables, its figures, and what it assumed.
+
+Turns times back to the clock of the timeline and measures from the record. Decides nothing about
+the replay.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from analyzer.measures import MEASURES, measure
+from analyzer.provenance import provenance
+from analyzer.replay.recorded_links import CalibratedValue
+from analyzer.replay.scenario import Scenario
+from analyzer.replay.state import (
+    DIGEST,
+    EVENTS,
+    GATE_HELD,
+    GATE_RELEASED,
+    LOG_EPISODES,
+    NEVER,
+    NONE,
+    WINDOW_CLOSED,
+    WINDOW_OPENED,
+    World,
+)
+from analyzer.replay.topology import Network
+from analyzer.replay.workload import Workload
+from analyzer.tables.folder import Outcome, Timeline
+from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS
+
+Int64s = npt.NDArray[np.int64]
+
+EPISODE_NAMES = {
+    GATE_HELD: "gate-held",
+    GATE_RELEASED: "gate-released",
+    WINDOW_CLOSED: "window-closed",
+    WINDOW_OPENED: "window-opened",
+}
+
+
+def outcome_of(
+    timeline: Timeline,
+    workload: Workload,
+    scenario: Scenario,
+    network: Network,
+    world: World,
+    values: tuple[CalibratedValue, ...],
+    assumptions: tuple[str, ...],
+) -> Outcome:
+    """The outcome of a replay that has ended."""
+    is_completed = world.progress.completed_ns != NEVER
+    figures = _figures(workload, network, world, is_completed)
+    tables = {
+        "requests": _requests(timeline, workload, world, is_completed),
+        "paths": _paths(network, workload, world, is_completed),
+        "events": _events(workload, world),
+        "metrics": METRICS.build(figures),
+    }
+    linked = int((workload.pacing.predecessor != NONE).sum())
+    manifest: dict[str, Any] = {
+        "label": scenario.label,
+        "is_baseline": scenario.is_baseline,
+        "topology": str(scenario.topology),
+        "policy": scenario.policy,
+        "pacing": scenario.pacing_text,
+        "loop": "open" if scenario.pacing == "recorded" else "closed",
+        "requests": len(workload),
+        "linked_requests": linked,
+        "seed": scenario.seed,
+        "scenario": scenario.model_dump(mode="json"),
+        "links": [link.model_dump(mode="json") for link in network.links],
+        "assumptions": list(assumptions),
+        "calibration": [
+            {"name": one.name, "value": one.value, "unit": one.unit, "rests_on": one.rests_on}
+            for one in values
+        ],
+        "replayed_events": int(world.counters[EVENTS]),
+        "digest": f"{int(world.counters[DIGEST]):016x}",
+        "episodes_not_kept": max(0, int(world.log.used[LOG_EPISODES]) - len(world.log.episodes)),
+        "provenance": provenance(),
+    }
+    return Outcome(tables, manifest)
+
+
+def _requests(
+    timeline: Timeline, workload: Workload, world: World, is_completed: npt.NDArray[np.bool_]
+) -> pa.Table:
+    progress = world.progress
+    tasks = timeline.arrow["tasks"]
+    rows = pa.array(workload.task)
+
+    def when(times: Int64s) -> np.ma.MaskedArray[Any, Any]:
+        return np.ma.MaskedArray(times + workload.begin_ns, mask=times == NEVER)
+
+    count = len(workload)
+    return REQUESTS.build(
+        {
+            "request_index": np.arange(count, dtype=np.int32),
+            "task_index": workload.task.astype(np.int32),
+            "path_index": np.ma.MaskedArray(progress.path, mask=progress.path == NONE),
+            "cmd_sn": np.ma.MaskedArray(progress.cmd_sn, mask=progress.cmd_sn == NONE),
+            "lun": tasks.column("lun").take(rows),
+            "operation": tasks.column("operation").take(rows),
+            "direction": tasks.column("direction").take(rows),
+            "transferred_bytes": workload.read_bytes + workload.write_bytes,
+            "ready_ns": progress.ready_ns + workload.begin_ns,
+            "dispatched_ns": when(progress.dispatched_ns),
+            "sent_ns": when(progress.sent_ns),
+            "arrived_ns": when(progress.arrived_ns),
+            "released_ns": when(progress.released_ns),
+            "started_ns": when(progress.started_ns),
+            "completed_ns": when(progress.completed_ns),
+            "latency_ns": np.ma.MaskedArray(progress.completed_ns - progress.ready_ns, mask=~is_completed),
+            "end": np.where(is_completed, "completed", "unfinished"),
+            "retry_count": np.zeros(count, np.int32),
+            "reassign_count": np.zeros(count, np.int32),
+        }
+    )
+
+
+def _paths(
+    network: Network, workload: Workload, world: World, is_completed: npt.NDArray[np.bool_]
+) -> pa.Table:
+    count = len(network.paths)
+    of_path = world.progress.path[is_completed]
+
+    def total(values: Int64s) -> Int64s:
+        result = np.zeros(count, np.int64)
+        np.add.at(result, of_path, values[is_completed])
+        return result
+
+    links, to, back = world.links, world.paths.link_to, world.paths.link_from
+    return PATHS.build(
+        {
+            "path_index": np.arange(count, dtype=np.int32),
+            "name": [path.name for path in network.paths],
+            "nexus_index": world.paths.nexus,
+            "link_index": np.array([path.link for path in network.paths], np.int32),
+            "rate_to_target_bps": links.rate_bps[to].astype(np.float64),
+            "rate_from_target_bps": links.rate_bps[back].astype(np.float64),
+            "delay_to_target_ns": links.delay_ns[to],
+            "delay_from_target_ns": links.delay_ns[back],
+            "requests": np.bincount(of_path, minlength=count).astype(np.int64),
+            "read_bytes": total(workload.read_bytes),
+            "written_bytes": total(workload.write_bytes),
+            "wire_bytes_to_target": links.wire_bytes[to],
+            "wire_bytes_from_target": links.wire_bytes[back],
+            "busy_to_target_ns": links.busy_ns[to],
+            "busy_from_target_ns": links.busy_ns[back],
+        }
+    )
+
+
+def _events(workload: Workload, world: World) -> pa.Table:
+    kept = min(int(world.log.used[LOG_EPISODES]), len(world.log.episodes))
+    episodes = world.log.episodes[:kept]
+    request = episodes[:, 3]
+    return OUTCOME_EVENTS.build(
+        {
+            "event_index": np.arange(kept, dtype=np.int32),
+            "at_ns": episodes[:, 0] + workload.begin_ns,
+            "path_index": world.progress.path[request],
+            "request_index": request.astype(np.int32),
+            "kind": [EPISODE_NAMES[int(kind)] for kind in episodes[:, 1]],
+            "detail": [json.dumps({"nexus_index": int(nexus)}) for nexus in episodes[:, 2]],
+        }
+    )
+
+
+def _figures(
+    workload: Workload, network: Network, world: World, is_completed: npt.NDArray[np.bool_]
+) -> dict[str, list[Any]]:
+    """The measures, then shares and utilisation of each path, then waits at the gate and for the window."""
+    progress = world.progress
+    measured = measure(
+        ready_ns=progress.ready_ns,
+        completed_ns=progress.completed_ns,
+        is_completed=is_completed,
+        read_bytes=workload.read_bytes,
+        written_bytes=workload.write_bytes,
+        order_wait_ns=progress.released_ns - progress.arrived_ns,
+    )
+    rows: list[tuple[str, float | None, str]] = [
+        (item.name, measured[item.name], item.unit) for item in MEASURES
+    ]
+    done = max(int(is_completed.sum()), 1)
+    span = (measured["duration_s"] or 0.0) * 1e9
+    for index in range(len(network.paths)):
+        mine = is_completed & (progress.path == index)
+        rows.append((f"path_{index}_request_share", float(mine.sum()) / done, "share"))
+        for way, direction in (("to", world.paths.link_to[index]), ("from", world.paths.link_from[index])):
+            busy = float(world.links.busy_ns[direction])
+            rows.append(
+                (f"path_{index}_utilisation_{way}_target", busy / span if span > 0 else None, "share")
+            )
+    held = (progress.sent_ns - progress.dispatched_ns)[is_completed]
+    rows.append(("window_wait_ns_mean", float(held.mean()) if len(held) else None, "ns"))
+    rows.append(("window_waited", float((held > 0).sum()), "requests"))
+    device = (progress.started_ns - progress.released_ns)[is_completed]
+    rows.append(("data_and_queue_wait_ns_mean", float(device.mean()) if len(device) else None, "ns"))
+    return {
+        "metric": [name for name, _, _ in rows],
+        "value": [value for _, value, _ in rows],
+        "unit": [unit for _, _, unit in rows],
+        "withheld": [None if value is not None else "nothing completed" for _, value, _ in rows],
+    }

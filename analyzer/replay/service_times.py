@@ -1,0 +1,170 @@
+"""How long the target took for each task, with what the links explain taken off.
+
+A response that was sent behind another one shows only an upper limit: it may have been ready long
+before the link was free. Such a task takes the median of its kind among the tasks that show their
+time, but no more than its limit. Knows no policy; what comes out belongs to the target and goes
+with the task to any path.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.replay.recorded_links import CalibratedValue, RecordedLinks
+from analyzer.tables.folder import Timeline
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+SCSI_RESPONSE, DATA_IN, R2T = 0x21, 0x25, 0x31
+TOLERANCE_NS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTimes:
+    """Columns of shape (tasks,); ``visible_rtt_ns`` (links,) is the round trip beyond the recorder."""
+
+    service_ns: Int64s
+    grant_ns: Int64s
+    has_own_status: Bools
+    sense_bytes: Int64s
+    visible_rtt_ns: Int64s
+    values: tuple[CalibratedValue, ...]
+
+
+def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
+    """Service times of all tasks in ns, at least 0."""
+    pdus = links.pdus
+    tasks = timeline.arrow["tasks"].num_rows
+    link = links.link_of_connection[timeline.values("tasks", "connection_index")]
+    released = timeline.values("tasks", "command_last_ns") + timeline.values("tasks", "order_wait_ns")
+    is_answer = (pdus.opcode == DATA_IN) | (pdus.opcode == SCSI_RESPONSE)
+    answers = np.flatnonzero(is_answer & (pdus.task >= 0))
+    begun, is_alone, is_answered = _unqueued_beginnings(links, answers, tasks)
+    visible = _visible_round_trips(links, link, begun - released, is_answered)
+    whole = released.copy()
+    is_write = timeline.values("tasks", "direction") == "write"
+    came = is_write & ~timeline.is_null("tasks", "last_data_ns")
+    whole[came] = np.maximum(released, timeline.values("tasks", "last_data_ns", 0))[came]
+    shown = np.maximum(begun - whole - visible[link], 0)
+    responded = is_answered & ~timeline.is_null("tasks", "response_ns")
+    kinds = _kinds(timeline)
+    service = _completed_by_kind(shown, responded & is_alone, responded, kinds)
+    first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
+    first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
+    asked, is_r2t_alone, has_r2t = _unqueued_beginnings(links, first_r2ts, tasks)
+    grant = _completed_by_kind(
+        np.maximum(asked - released - visible[link], 0), has_r2t & is_r2t_alone, has_r2t, kinds
+    )
+    own_status = np.zeros(tasks, np.bool_)
+    sense = np.zeros(tasks, np.int64)
+    statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
+    own_status[pdus.task[statuses]] = True
+    sense[pdus.task[statuses]] = pdus.data_bytes[statuses]
+    values = _values(links, visible, service[responded], int((responded & is_alone).sum()))
+    return ServiceTimes(service, grant, own_status, sense, visible, values)
+
+
+def _unqueued_beginnings(links: RecordedLinks, rows: Int64s, tasks: int) -> tuple[Int64s, Bools, Bools]:
+    """When the PDUs ``rows`` of each task began to be sent, were they sent in one go up to their last end.
+
+    With it, whether the lane was idle before (nothing else ended within a packet's time), and whether the
+    task has any such PDU.
+    """
+    pdus = links.pdus
+    begun = np.zeros(tasks, np.int64)
+    is_alone = np.zeros(tasks, np.bool_)
+    is_present = np.zeros(tasks, np.bool_)
+    if not len(rows):
+        return begun, is_alone, is_present
+    owner = pdus.task[rows]
+    taken = np.zeros(tasks, np.int64)
+    np.add.at(taken, owner, pdus.end_ns[rows] - pdus.begin_ns[rows])
+    last_row = np.full(tasks, -1, np.int64)
+    np.maximum.at(last_row, owner, rows)  # rows of a lane are in order of their ends
+    is_present[owner] = True
+    last = last_row[is_present]
+    begun[is_present] = pdus.end_ns[last] - taken[is_present]
+    before = _end_of_another_before(links)[last]
+    tolerance = links.pdus.packet_ns[pdus.lane[last]] + TOLERANCE_NS
+    is_alone[is_present] = before < begun[is_present] - tolerance
+    return begun, is_alone, is_present
+
+
+def _end_of_another_before(links: RecordedLinks) -> Int64s:
+    """For each PDU the end of the latest before it in its lane of another task; -1 for none."""
+    pdus = links.pdus
+    count = len(pdus.task)
+    place = np.arange(count)
+    changes = np.ones(count, np.bool_)
+    changes[1:] = (pdus.task[1:] != pdus.task[:-1]) | (pdus.lane[1:] != pdus.lane[:-1])
+    run_begins = np.maximum.accumulate(np.where(changes, place, 0))
+    before = run_begins - 1
+    is_same_lane = (before >= 0) & (pdus.lane[np.maximum(before, 0)] == pdus.lane)
+    ends: Int64s = np.where(is_same_lane, pdus.end_ns[np.maximum(before, 0)], -1)
+    return ends
+
+
+def _visible_round_trips(
+    links: RecordedLinks, link: npt.NDArray[np.int32], waits: Int64s, is_answered: Bools
+) -> Int64s:
+    """The round trip between recorder and target: all of it, unless an answer came sooner."""
+    visible: Int64s = links.rtt_ns.copy()
+    for index in range(len(visible)):
+        mine = waits[(link == index) & is_answered]
+        if len(mine):
+            visible[index] = min(visible[index], max(int(mine.min()), 0))
+    return visible
+
+
+def _kinds(timeline: Timeline) -> Int64s:
+    """One number for each operation and power of two of the length."""
+    operation = timeline.arrow["tasks"].column("operation").unify_dictionaries().combine_chunks()
+    codes = np.asarray(operation.indices.to_numpy(zero_copy_only=False), np.int64)
+    length = np.maximum(timeline.values("tasks", "expected_bytes"), 1)
+    kinds: Int64s = codes * 64 + np.log2(length).astype(np.int64)
+    return kinds
+
+
+def _completed_by_kind(shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: Int64s) -> Int64s:
+    """Exact times as they are; the others the median of their kind, or of all, within their limit."""
+    result = np.zeros(len(shown), np.int64)
+    result[is_exact] = shown[is_exact]
+    if is_exact.any():
+        everything = int(np.median(shown[is_exact]))
+        for kind in np.unique(kinds[~is_exact]):
+            mine = (kinds == kind) & ~is_exact
+            exact = shown[(kinds == kind) & is_exact]
+            result[mine] = int(np.median(exact)) if len(exact) else everything
+    limited = is_limit & ~is_exact
+    result[limited] = np.minimum(result[limited], shown[limited])
+    return result
+
+
+def _values(
+    links: RecordedLinks, visible: Int64s, service: Int64s, exact: int
+) -> tuple[CalibratedValue, ...]:
+    found = []
+    for name, seen, rtt in zip(links.names, visible, links.rtt_ns, strict=True):
+        where = "at the initiator" if seen >= rtt else "nearer to the target"
+        found.append(
+            CalibratedValue(
+                f"round trip between recorder and target, {name}",
+                int(seen),
+                "ns",
+                f"quickest answer against the round trip: recorded {where}",
+            )
+        )
+    if len(service):
+        found.append(
+            CalibratedValue(
+                "median service time",
+                int(np.median(service)),
+                "ns",
+                f"{exact} of {len(service)} answered tasks whose answer found the link idle",
+            )
+        )
+    return tuple(found)

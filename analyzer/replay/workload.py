@@ -1,0 +1,165 @@
+"""What is replayed: the requests of a recording in the order in which they were asked for.
+
+Decides which tasks belong to the workload, whose they are (host, logical unit) and which path
+they took. Chooses no path and models nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import UnusableInputError
+from analyzer.replay.pacing import Pacing, issues, linked
+from analyzer.replay.recorded_links import RecordedLinks
+from analyzer.replay.service_times import ServiceTimes
+from analyzer.tables.folder import Timeline
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One initiator: the connections (in order of first appearance) that carried its tasks."""
+
+    name: str
+    connections: tuple[int, ...]
+    concurrent: int
+    """The most of them that were in use at one time: the recorded number of paths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Columns of shape (requests,), in order of issue. Times are ns since ``begin_ns`` (ns since the epoch).
+
+    ``lun_index`` numbers the logical units of all hosts; ``recorded_path`` is the place of the
+    connection in its host. ``issued_ns`` is the latest time at which the request can have been
+    asked for.
+    """
+
+    begin_ns: int
+    hosts: tuple[Host, ...]
+    task: Int64s
+    host: Int32s
+    lun_index: Int32s
+    luns: int
+    lba: Int64s
+    read_bytes: Int64s
+    write_bytes: Int64s
+    is_immediate: Bools
+    has_own_status: Bools
+    sense_bytes: Int64s
+    service_ns: Int64s
+    grant_ns: Int64s
+    recorded_path: Int32s
+    issued_ns: Int64s
+    pacing: Pacing
+    assumptions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+
+def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes) -> Workload:
+    """The workload of a timeline. Raises UnusableInputError where it holds no command to replay."""
+    chosen = np.flatnonzero(timeline.is_null("tasks", "retry_of_task_index"))
+    total = timeline.arrow["tasks"].num_rows
+    if not len(chosen):
+        raise UnusableInputError("the recording holds no SCSI command; there is nothing to replay")
+    issue = issues(timeline, links)
+    is_chosen = np.zeros(total, np.bool_)
+    is_chosen[chosen] = True
+    task = issue.order[is_chosen[issue.order]]
+    connection = timeline.values("tasks", "connection_index")[task]
+    hosts, host_of_session = _hosts(timeline)
+    host = host_of_session[timeline.values("tasks", "session_index")[task]]
+    place = np.full(timeline.arrow["connections"].num_rows, -1, np.int32)
+    for owner in hosts:
+        place[list(owner.connections)] = np.arange(len(owner.connections), dtype=np.int32)
+    luns, lun_index = np.unique(
+        np.stack([host.astype(np.uint64), timeline.values("tasks", "lun")[task].astype(np.uint64)]),
+        axis=1,
+        return_inverse=True,
+    )
+    stream = lun_index.reshape(-1).astype(np.int64)
+    responded = ~timeline.is_null("tasks", "response_ns")[task]
+    begin = int(issue.latest_ns[task].min())
+    completed = np.where(responded, timeline.values("tasks", "response_ns", 0)[task] - begin, -1)
+    issued = issue.latest_ns[task] - begin
+    link = links.link_of_connection[connection]
+    unseen = links.rtt_ns[link] - service.visible_rtt_ns[link]
+    read_bytes, write_bytes = _data(timeline, task, responded)
+    return Workload(
+        begin_ns=begin,
+        hosts=hosts,
+        task=task,
+        host=host,
+        lun_index=stream.astype(np.int32),
+        luns=luns.shape[1],
+        lba=timeline.values("tasks", "lba", 0)[task].astype(np.int64),
+        read_bytes=read_bytes,
+        write_bytes=write_bytes,
+        is_immediate=timeline.values("tasks", "is_immediate")[task].astype(np.bool_),
+        has_own_status=service.has_own_status[task],
+        sense_bytes=service.sense_bytes[task],
+        service_ns=service.service_ns[task],
+        grant_ns=service.grant_ns[task],
+        recorded_path=place[connection],
+        issued_ns=issued,
+        pacing=linked(issue.earliest_ns[task] - begin, issued, completed, stream, unseen),
+        assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
+    )
+
+
+def _data(timeline: Timeline, task: Int64s, responded: Bools) -> tuple[Int64s, Int64s]:
+    """Bytes each way: those moved where the task was answered, those expected where it was not."""
+    direction = timeline.values("tasks", "direction").astype(str)[task]
+    moved = timeline.values("tasks", "transferred_bytes")[task]
+    expected = timeline.values("tasks", "expected_bytes")[task]
+    asked = np.where(responded, np.minimum(moved, expected), expected)
+    reads = np.where((direction == "read") | (direction == "bidirectional"), asked, 0)
+    writes = np.where(direction == "write", asked, 0)
+    return reads.astype(np.int64), writes.astype(np.int64)
+
+
+def _hosts(timeline: Timeline) -> tuple[tuple[Host, ...], Int32s]:
+    """The initiators by name, and the host of each session; sessions without a name are of one host."""
+    names = timeline.values("sessions", "initiator_name", "")
+    known = list(dict.fromkeys(names[np.unique(timeline.values("tasks", "session_index"))]))
+    host_of_session = np.array([known.index(name) if name in known else -1 for name in names], np.int32)
+    session = timeline.values("tasks", "session_index")
+    connection = timeline.values("tasks", "connection_index")
+    begins, ends = timeline.values("tasks", "command_ns"), timeline.values("tasks", "ended_ns")
+    hosts = []
+    for index, name in enumerate(known):
+        mine = host_of_session[session] == index
+        used = np.unique(connection[mine])
+        first = np.array([begins[mine & (connection == one)].min() for one in used])
+        last = np.array([ends[mine & (connection == one)].max() for one in used])
+        concurrent = max(int(((first <= moment) & (last >= moment)).sum()) for moment in first)
+        hosts.append(Host(str(name) or "initiator", tuple(int(one) for one in used), concurrent))
+    return tuple(hosts), host_of_session
+
+
+def _assumptions(
+    timeline: Timeline, hosts: tuple[Host, ...], retries: int, unanswered: int
+) -> tuple[str, ...]:
+    found = []
+    if timeline.is_null("sessions", "initiator_name").any():
+        found.append("Sessions whose login was not recorded are taken to be of one initiator.")
+    if len(hosts) > 1:
+        found.append(f"The {len(hosts)} initiators share the target's logical units but no link.")
+    if retries:
+        found.append(
+            f"{retries} re-issues of failed commands are left out: the application asked for each once."
+        )
+    if unanswered:
+        found.append(
+            f"{unanswered} commands without a recorded response are taken to last as long as the median "
+            "of their kind."
+        )
+    return tuple(found)
