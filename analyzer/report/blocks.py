@@ -80,6 +80,8 @@ class Series:
     hover: tuple[Hover, ...] = ()
     dash: str = "solid"
     symbol: str = "circle"
+    thickness: float = 2.0
+    """Of a line, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)

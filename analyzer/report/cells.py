@@ -7,7 +7,16 @@ from typing import Any
 import pandas as pd
 
 from analyzer.report.blocks import Cell
-from analyzer.report.words import MISSING, amount, count, duration, percent, shortened, significant
+from analyzer.report.words import (
+    MISSING,
+    amount,
+    count,
+    duration,
+    percent,
+    shortened,
+    significant,
+    size,
+)
 
 
 def time_cell(nanoseconds: float | None, tone: str = "") -> Cell:
@@ -26,8 +35,13 @@ def count_cell(value: float | None, tone: str = "") -> Cell:
 
 
 def amount_cell(value: float | None) -> Cell:
-    """Bytes."""
+    """A sum of bytes."""
     return Cell(amount(value), value)
+
+
+def size_cell(value: float | None) -> Cell:
+    """The bytes of one transfer."""
+    return Cell(size(value), value)
 
 
 def share_cell(share: float | None) -> Cell:

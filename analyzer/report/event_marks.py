@@ -67,7 +67,7 @@ def event_series(study: Study, row: float, limit: int = 600) -> tuple[Series, ..
             Hover(
                 "detail",
                 np.arange(len(shown)),
-                names=tuple(told(details[int(one)].as_py(), 120) for one in shown),
+                names=tuple(told(details[int(one)].as_py(), study.begin_ns, 120) for one in shown),
             ),
         )
         series.append(

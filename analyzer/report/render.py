@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
 from analyzer.report.palette import PALETTE
+from analyzer.report.words import visible
 
 _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
     ("u1", np.uint8),
@@ -43,6 +44,7 @@ def render(head: Head, sections: Sequence[Section]) -> str:
         loader=PackageLoader("analyzer.report", "template"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -88,14 +90,16 @@ def pack(values: npt.NDArray[Any], *, rough: bool = False) -> dict[str, Any]:
     """
     values = np.asarray(values)
     total = len(values)
-    if total and (values == values[0]).all():
+    if total and np.isfinite(values[0]) and (values == values[0]).all():
         return {"n": total, "c": values[0].item()}
-    with np.errstate(invalid="ignore"):  # a NaN is no integer, which the comparison then says
+    # A NaN is no integer, and a number may be too large for a type: the comparisons say so.
+    with np.errstate(invalid="ignore", over="ignore"):
         for name, kind in _INTEGERS:
             if (values.astype(kind) == values).all():
                 return _packed(name, values.astype(kind))
-    if rough or (values.astype(np.float32) == values.astype(np.float64)).all():
-        return _packed("f4", values.astype(np.float32))
+        single = values.astype(np.float32)
+        if rough or (single == values).all():
+            return _packed("f4", single)
     return _packed("f8", values.astype(np.float64))
 
 
@@ -121,6 +125,7 @@ def _series(series: Series) -> dict[str, Any]:
         "color": series.color,
         "dash": series.dash,
         "symbol": series.symbol,
+        "thickness": series.thickness,
         "x": pack(series.x),
         "y": pack(series.y, rough=True),
         "hover": [_hover(hover) for hover in series.hover],
@@ -139,6 +144,13 @@ def _hover(hover: Hover) -> dict[str, Any]:
         "names": list(hover.names),
         "values": pack(hover.values, rough=hover.unit == "ns"),
     }
+
+
+def _shown(value: Any) -> Any:
+    """Text without characters that act, whatever a section let through; lines stay lines."""
+    if type(value) is not str or value.isprintable():
+        return value
+    return "\n".join(visible(line) for line in value.split("\n"))
 
 
 def _plotly() -> str:

@@ -51,6 +51,24 @@ class Study:
         outcome = next((one for one in self.outcomes if is_baseline(one)), None)
         return None if outcome is None else baseline_error(outcome, self.timeline)
 
+    def is_apart(self, name: str, place: int) -> bool:
+        """Whether an outcome differs in a measure from the reference by more than the model's own error.
+
+        At least by 1 %, and by a microsecond where the measure is a time: less is nobody's concern.
+        """
+        row = self.comparison.row(name)
+        value = row.values[place]
+        reference = row.recorded
+        error = 0.0
+        if self.comparison.reference in self.comparison.labels:
+            reference = row.values[self.comparison.labels.index(self.comparison.reference)]
+            if reference is not None and row.recorded is not None:
+                error = abs(reference - row.recorded)
+        if value is None or reference is None:
+            return False
+        least = 1000.0 if row.measure.unit == "ns" else 0.0
+        return abs(value - reference) > max(error, 0.01 * abs(reference), least)
+
     @property
     def tasks(self) -> int:
         """Number of tasks."""
@@ -67,8 +85,15 @@ class Study:
 
     @cached_property
     def time_axis(self) -> Axis:
-        """The axis that all plots over time share."""
-        span = max((self.recorded.end_ns - self.begin_ns) / 1e9, 1e-6)
+        """The axis that all plots over time share; packets after the last PDU and event do not stretch it."""
+        timeline = self.timeline
+        moments = [
+            timeline.values("pdus", "time_last_ns"),
+            timeline.values("tasks", "ended_ns"),
+            timeline.values("events", "at_ns"),
+        ]
+        last_ns = max((int(times.max()) for times in moments if len(times)), default=self.recorded.end_ns)
+        span = max((last_ns - self.begin_ns) / 1e9, 1e-6)
         return Axis(
             "time since the start of the capture",
             "s",

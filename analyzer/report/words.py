@@ -41,12 +41,17 @@ def duration(nanoseconds: float | None) -> str:
     return scaled(nanoseconds, ((1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")))
 
 
-def amount(value: float | None) -> str:
-    """Bytes: ``4 KiB`` where whole in binary units, else decimal as ``1.25 MB``."""
+def size(value: float | None) -> str:
+    """The size of one transfer or buffer: ``4 KiB`` where whole in binary units, else as ``amount``."""
     if value is not None and value >= 1024 and value % 1024 == 0:
         for factor, unit in ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")):
             if value % factor == 0:
                 return f"{significant(value / factor, 4)}{NARROW_SPACE}{unit}"
+    return amount(value)
+
+
+def amount(value: float | None) -> str:
+    """A sum of bytes, in decimal units."""
     return scaled(value, ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B")))
 
 
@@ -70,8 +75,8 @@ def percent(value: float | None, *, signed: bool = False) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value != 0 and abs(value) < 0.05:
-        return f"under 0.1{NARROW_SPACE}%" if not signed else f"±0{NARROW_SPACE}%"
-    text = significant(value, 2 if abs(value) < 10 else 3) if abs(value) < 1000 else f"{value:,.0f}"
+        return f"±0{NARROW_SPACE}%" if signed else f"under 0.1{NARROW_SPACE}%"
+    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}"
     sign = "+" if signed and value > 0 else ""
     return f"{sign}{text}{NARROW_SPACE}%".replace("-", "\N{MINUS SIGN}")
 
@@ -146,8 +151,11 @@ def shortened(text: str, limit: int = 60) -> str:
     return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
 
 
-def told(detail: str, limit: int = 400) -> str:
-    """The JSON object of an event as ``key: value`` phrases; any other text as it stands."""
+def told(detail: str, begin_ns: int = 0, limit: int = 400) -> str:
+    """The JSON object of an event as ``key: value`` phrases; any other text as it stands.
+
+    Durations and moments (``_ns``) are said in their unit, moments counted from ``begin_ns``.
+    """
     try:
         value = json.loads(detail)
     except ValueError:
@@ -158,12 +166,28 @@ def told(detail: str, limit: int = 400) -> str:
     for key, item in value.items():
         if item is None or item == "" or item == [] or item == {}:
             continue
-        words = str(key).replace("_", " ")
-        text = {True: "yes", False: "no"}[item] if isinstance(item, bool) else _plain(item)
-        if str(key).endswith("_ns") and isinstance(item, int):
-            words, text = words.removesuffix(" ns"), duration(item)
-        parts.append(f"{words}: {text}")
+        parts.append(_phrase(str(key), item, begin_ns))
     return shortened("; ".join(parts), limit)
+
+
+_MOMENT_NS = 10**17
+"""From three years after the epoch on, a number of nanoseconds is a moment and no duration."""
+
+
+def _phrase(key: str, item: object, begin_ns: int) -> str:
+    words = key.replace("_", " ")
+    if isinstance(item, bool):
+        return f"{words}: {'yes' if item else 'no'}"
+    if isinstance(item, int) and key.endswith("_ns"):
+        words = words.removesuffix(" ns")
+        if item >= _MOMENT_NS:
+            return f"{words} at: {(item - begin_ns) / 1e9:.6f}{NARROW_SPACE}s"
+        return f"{words}: {duration(item)}"
+    if isinstance(item, int) and key.endswith("_s"):
+        return f"{words.removesuffix(' s')}: {item}{NARROW_SPACE}s"
+    if isinstance(item, int) and key in ("asc", "ascq", "sense_key"):
+        return f"{words}: 0x{item:02x}"
+    return f"{words}: {_plain(item)}"
 
 
 def _plain(item: object) -> str:

@@ -19,6 +19,7 @@ from analyzer.report.sections import (
     worst,
 )
 from analyzer.report.study import Study
+from analyzer.report.words import MISSING, NARROW_SPACE
 from analyzer.tables.timeline_tables import PDUS
 from tests.made import BEGIN_NS, make_outcome, make_timeline, null_where
 from tests.report.described import with_column, with_diagnostics, with_events
@@ -315,6 +316,56 @@ def test_the_comparison_shows_every_outcome_beside_the_recording():
     assert median.values[2] == pytest.approx(median.values[0] / 2, rel=1e-3)
     assert median.tones == ("", "", "good")
     assert built["validity"].answer.startswith("The model reproduces the recording well")
+
+
+def test_a_policy_within_the_models_own_error_is_not_told_apart():
+    """The baseline errs by 5 %; a policy 3 % from it is no finding, one 30 % from it is."""
+    timeline = make_timeline(tasks=300, service_ns=50_000_000)
+    outcomes = (
+        make_outcome(timeline, "as-recorded", faster=1.05),
+        make_outcome(timeline, "mcs:2/near", faster=1.08),
+        make_outcome(timeline, "mcs:2/far", faster=1.5),
+    )
+    study = Study(timeline, outcomes)
+    assert not study.is_apart("latency_ns_p50", 0)
+    assert not study.is_apart("latency_ns_p50", 1)
+    assert study.is_apart("latency_ns_p50", 2)
+    said = lines_of(verdict.build(study))["What if"]
+    assert said.startswith("Against as-recorded: mcs:2/far ")
+    assert "no difference under mcs:2/near" in said
+    alike = lines_of(verdict.build(Study(timeline, outcomes[:2])))["What if"]
+    assert alike.startswith("No policy that was tried (mcs:2/near) differs from as-recorded")
+
+
+def test_a_wait_of_nanoseconds_is_nobodys_concern():
+    """Half a microsecond of order wait against none is a large ratio and no difference."""
+    timeline = make_timeline(tasks=50, service_ns=8000)
+    outcomes = (make_outcome(timeline, "as-recorded"), make_outcome(timeline, faster=8.0))
+    assert not Study(timeline, outcomes).is_apart("order_wait_ns_mean", 1)
+
+
+def test_calibrated_values_say_what_they_rest_on():
+    timeline = make_timeline(tasks=20)
+    outcome = make_outcome(timeline, "as-recorded")
+    outcome.manifest["calibration"] = [
+        {"name": "round trip", "value": 8700, "unit": "ns", "rests_on": "handshake"},
+        {"name": "window", "value": 64, "unit": "commands", "rests_on": "responses"},
+        {"name": "rate", "value": None, "unit": "bit/s", "rests_on": "not shown"},
+    ]
+    built = {section.name: section for section in sections(Study(timeline, (outcome,)))}
+    rows = built["validity"].tables()[1].rows
+    assert [row[1].text.replace(NARROW_SPACE, " ") for row in rows] == ["8.7 µs", "64 commands", MISSING]
+    assert rows[0][2].text == "handshake"
+
+
+def test_a_command_answered_elsewhere_is_marked():
+    answering = np.arange(8) % 2
+    answering[5] = 0
+    study = study_of(tasks=8, response_connection_index=answering)
+    (figure,) = commands.build(study).figures()
+    (mark,) = [series for series in figure.series if series.name == "answered on another connection"]
+    assert mark.hover[0].values.tolist() == [5]
+    assert mark.hover[1].names[int(mark.hover[1].values[0])] == "S0 CID 0"
 
 
 def test_the_longest_pause_of_a_replay_is_in_its_curve():

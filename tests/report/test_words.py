@@ -30,16 +30,20 @@ def test_duration(nanoseconds: float | None, text: str):
     ("number", "text"),
     [(4096, "4 KiB"), (1 << 20, "1 MiB"), (1500, "1.5 kB"), (10_000_000, "10 MB"), (0, "0 B")],
 )
-def test_amount(number: float, text: str):
-    assert words.amount(number).replace(words.NARROW_SPACE, " ") == text
+def test_size(number: float, text: str):
+    assert words.size(number).replace(words.NARROW_SPACE, " ") == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(2.04, "+2 %"), (-49.0, "\N{MINUS SIGN}49 %"), (0.0, "0 %"), (0.01, "±0 %"), (1234.5, "+1,234 %")],
+    [(2.04, "+2.0 %"), (-49.0, "\N{MINUS SIGN}49 %"), (0.0, "0 %"), (0.01, "±0 %"), (1234.5, "+1,234 %")],
 )
 def test_signed_percent(value: float, text: str):
     assert words.percent(value, signed=True).replace(words.NARROW_SPACE, " ") == text
+
+
+def test_a_sum_of_bytes_is_decimal():
+    assert words.amount(1 << 20).replace(words.NARROW_SPACE, " ") == "1.05 MB"
 
 
 def test_plural():
@@ -70,6 +74,9 @@ def test_any_event_detail_can_be_told(detail: str):
 def test_a_detail_is_told_as_phrases():
     detail = '{"cid": 1, "reason": "remove the connection for recovery", "waited_ns": 2000000, "tasks": [], '
     detail += '"ok": true}'
+    assert "started at: 0.002000" in words.told(
+        '{"started_ns": 1800000000002000000}', 1_800_000_000_000_000_000
+    )
     told = words.told(detail).replace(words.NARROW_SPACE, " ")
     assert told == "cid: 1; reason: remove the connection for recovery; waited: 2 ms; ok: yes"
 

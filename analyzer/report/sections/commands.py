@@ -79,6 +79,7 @@ def _figure(study: Study) -> Figure:
             series.append(_bars(study, name, color, chosen[(is_class & ~unanswered)[chosen]], rows))
     series.append(_bars(study, "never answered", "unanswered", chosen[unanswered[chosen]], rows))
     series.append(_waits(study, chosen, rows))
+    series.append(_answered_elsewhere(study, chosen, rows))
     marks = event_series(study, float(total))
     note = "Drag to zoom; every plot over time follows. Double-click shows all."
     if study.tasks > LIMIT:
@@ -147,6 +148,24 @@ def _lba(study: Study) -> npt.NDArray[np.float64]:
     lba = study.timeline.values("tasks", "lba", 0).astype(np.float64)
     lba[study.timeline.is_null("tasks", "lba")] = np.nan
     return lba
+
+
+def _answered_elsewhere(study: Study, chosen: npt.NDArray[np.intp], rows: npt.NDArray[np.int64]) -> Series:
+    """A mark at the end of each command whose response came on another connection than its command."""
+    answering = study.timeline.values("tasks", "response_connection_index", -1)
+    moved = chosen[(answering[chosen] >= 0) & (answering[chosen] != study.requests.path[chosen])]
+    return Series(
+        "answered on another connection",
+        Shape.POINTS,
+        "wait",
+        study.seconds(study.timeline.values("tasks", "ended_ns")[moved]),
+        rows[moved].astype(np.float64),
+        hover=(
+            Hover("task", study.requests.task_index[moved]),
+            Hover("answered on", answering[moved].astype(np.int64), names=study.connection_names),
+        ),
+        symbol="diamond",
+    )
 
 
 def _waits(study: Study, chosen: npt.NDArray[np.intp], rows: npt.NDArray[np.int64]) -> Series:

@@ -13,7 +13,6 @@ from analyzer.comparison.request_columns import replayed_part, replayed_requests
 from analyzer.report.blocks import (
     Align,
     Axis,
-    AxisKind,
     Block,
     Cell,
     Figure,
@@ -35,7 +34,7 @@ from analyzer.report.sections.latency import (
     distribution,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import bit_rate, figure, percent, shortened
+from analyzer.report.words import bit_rate, figure, percent, sentence, shortened
 from analyzer.tables.folder import Outcome
 
 _CHARTS = {
@@ -67,32 +66,32 @@ def build(study: Study) -> Section | None:
 def answer(study: Study) -> str:
     """The best throughput and the best p99 latency among the outcomes, or that nothing sets them apart."""
     comparison = study.comparison
-    row, tail = comparison.row("iops"), comparison.row("latency_ns_p99")
-    error = study.baseline.error_percent("iops") if study.baseline else None
-    noise = max(1.0, abs(error or 0.0))
-    rated = [
-        (difference, label)
-        for label, difference in zip(comparison.labels, row.differences_percent, strict=True)
-        if difference is not None
-    ]
-    if not rated:
+    others = [place for place, label in enumerate(comparison.labels) if label != comparison.reference]
+    if not others:
         return "Only the recording itself was replayed; name another policy to compare it with."
-    best, label = max(rated)
-    tails = [
-        (difference, name)
-        for name, difference in zip(comparison.labels, tail.differences_percent, strict=True)
-        if difference is not None
-    ]
-    said = (
-        f"The throughput of no policy differs from {comparison.reference} by more than {percent(noise)}, "
-        "which the model cannot tell apart"
-        if all(abs(difference) <= noise for difference, _ in rated)
-        else f"Most throughput has {label}, {percent(best, signed=True)} against {comparison.reference}"
-    )
-    if tails:
-        least, name = min(tails)
-        said += f"; the lowest p99 latency has {name}, {percent(least, signed=True)}"
-    return f"{said}."
+    parts = []
+    for name, word, sign in (("iops", "most throughput", 1), ("latency_ns_p99", "lowest p99 latency", -1)):
+        row = comparison.row(name)
+        rated = [
+            (sign * (row.differences_percent[place] or 0.0), place)
+            for place in others
+            if study.is_apart(name, place)
+        ]
+        gain, best = max(rated, default=(0.0, 0))
+        if gain > 0:
+            change = percent(row.differences_percent[best], signed=True)
+            parts.append(f"the {word} has {comparison.labels[best]}, {change} against {comparison.reference}")
+        elif rated:
+            parts.append(f"no policy has a {_BETTER[name]} than {comparison.reference}")
+    if not parts:
+        return (
+            f"No policy differs from {comparison.reference} in throughput or p99 latency by more than the "
+            "model's own error."
+        )
+    return sentence("; ".join(parts))
+
+
+_BETTER = {"iops": "higher throughput", "latency_ns_p99": "lower p99 latency"}
 
 
 def _labels(study: Study) -> tuple[str, ...]:
@@ -103,16 +102,11 @@ def _colors(study: Study) -> tuple[str, ...]:
     return ("ink-soft", *(series_color(place) for place in range(len(study.outcomes))))
 
 
-def _tone(row: MeasureRow, difference: float | None, noise: float) -> str:
-    if difference is None or not row.measure.better or abs(difference) <= noise:
+def _tone(study: Study, row: MeasureRow, place: int) -> str:
+    difference = row.differences_percent[place]
+    if difference is None or not row.measure.better or not study.is_apart(row.measure.name, place):
         return ""
     return "good" if (difference > 0) == (row.measure.better == "higher") else "bad"
-
-
-def _noise(study: Study, name: str) -> float:
-    """Percent below which a difference of this measure lies within the model's own error, at least 1."""
-    error = study.baseline.error_percent(name) if study.baseline else None
-    return max(1.0, abs(error or 0.0))
 
 
 def _multiples(study: Study) -> Multiples:
@@ -120,7 +114,7 @@ def _multiples(study: Study) -> Multiples:
     for name, title in _CHARTS.items():
         row = study.comparison.row(name)
         unit = row.measure.unit
-        tones = [_tone(row, difference, _noise(study, name)) for difference in row.differences_percent]
+        tones = [_tone(study, row, place) for place in range(len(study.outcomes))]
         charts.append(
             Multiple(
                 title,
@@ -138,7 +132,8 @@ def _multiples(study: Study) -> Multiples:
         _labels(study),
         _colors(study),
         tuple(charts),
-        "A green or orange figure differs from the reference by more than the model's own error.",
+        "A green (better) or orange (worse) figure differs from the reference by more than the "
+        "model's own error.",
     )
 
 
@@ -164,8 +159,7 @@ def _table(study: Study) -> Table:
             cells.append(Cell(figure(row.values[place], unit), row.values[place]))
             if label != comparison.reference:
                 difference = row.differences_percent[place]
-                tone = _tone(row, difference, _noise(study, row.measure.name))
-                cells.append(Cell(percent(difference, signed=True), difference, tone))
+                cells.append(Cell(percent(difference, signed=True), difference, _tone(study, row, place)))
         rows.append((*cells, Cell(row.measure.better, row.measure.better)))
     return Table(
         "comparison",
@@ -230,7 +224,7 @@ def _progress(study: Study) -> Figure:
         "comparison-progress",
         "Commands completed by then: steeper is faster, a level stretch is a stall",
         "Number of completed commands over time in the recording and in each replay.",
-        Axis("time since the start of the capture", "s", AxisKind.CAPTURE_TIME, range=study.time_axis.range),
+        Axis("time since the start of the capture", "s"),
         Axis("commands completed"),
         tuple(one for one in series if len(one.x)),
         height=320,
@@ -278,10 +272,14 @@ def _path_cells(outcome: Outcome) -> list[tuple[Cell, ...]]:
             share_cell(path["requests"] / total),
             amount_cell(path["read_bytes"]),
             amount_cell(path["written_bytes"]),
-            Cell(bit_rate(path["rate_to_target_bps"]), path["rate_to_target_bps"]),
-            Cell(bit_rate(path["rate_from_target_bps"]), path["rate_from_target_bps"]),
+            _rate_cell(path["rate_to_target_bps"]),
+            _rate_cell(path["rate_from_target_bps"]),
             time_cell(path["busy_to_target_ns"]),
             time_cell(path["busy_from_target_ns"]),
         )
         for path in paths[:_LISTED_PATHS]
     ]
+
+
+def _rate_cell(bits_per_s: float) -> Cell:
+    return Cell(bit_rate(bits_per_s) if bits_per_s else "no limit", bits_per_s)

@@ -83,7 +83,7 @@ def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
                 Cell(where, where, color=color),
                 Cell("" if task is None else str(task), task),
                 Cell("" if packet is None else str(packet), packet),
-                name_cell(told(row["detail"]), 400),
+                name_cell(told(row["detail"], study.begin_ns), 400),
             )
         )
     left_out = len(kinds) - len(chosen)

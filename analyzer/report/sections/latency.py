@@ -21,6 +21,8 @@ from analyzer.report.words import count, duration, plural
 LIMIT = 20_000
 _CURVES = 6
 _CURVE_POINTS = 400
+_CURVE_COMMANDS = 10
+"""Fewer make no distribution."""
 LATENCY_AXIS = Axis("latency", "ms", AxisKind.LOG)
 SHARE_AXIS = Axis("commands within", "%", range=(0.0, 101.0))
 
@@ -62,7 +64,10 @@ def completed_latency_ns(requests: RequestColumns) -> npt.NDArray[np.int64]:
 
 
 def _curves(study: Study) -> Figure:
-    shown = [part for part in study.recorded.by_operation if part.measures["completed"]][:_CURVES]
+    shown = [
+        part for part in study.recorded.by_operation if (part.measures["completed"] or 0) >= _CURVE_COMMANDS
+    ]
+    shown = shown[:_CURVES] or list(study.recorded.by_operation[:_CURVES])
     dashes = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
     series = []
     for place, part in enumerate(shown):

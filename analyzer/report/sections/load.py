@@ -96,6 +96,7 @@ def _outstanding(study: Study) -> Figure:
                 study.connection_colors[connection],
                 study.seconds(times),
                 level.astype(np.float64),
+                thickness=1.5,
             )
         )
     note = "Every change is drawn."
@@ -163,6 +164,7 @@ def _rates(
                 study.connection_colors[connection],
                 edges,
                 np.append(sums / _width(edges), 0.0),
+                thickness=1.5,
             )
         )
     return tuple(series)

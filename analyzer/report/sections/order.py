@@ -119,6 +119,9 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
                 hover=(Hover("CmdSN", numbers.sent_cmd_sn[mine] % (1 << 32)),),
             )
         )
+    title = "commands climb between ExpCmdSN and MaxCmdSN"
+    if len(np.unique(numbers.sent_connection)) > 1:
+        title += "; a line to the right of a dot is its wait for lower numbers"
     note = "Immediate commands take no number and are not drawn."
     if len(numbers.sent_ns) > LIMIT:
         note += f" {count(LIMIT)} of {count(len(numbers.sent_ns))} commands are drawn, evenly chosen."
@@ -126,8 +129,7 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
         note += f" Of {sessions} sessions the {_PICTURED_SESSIONS} busiest are drawn."
     return Figure(
         f"order-{numbers.session}",
-        f"Session {numbers.session}: commands climb between ExpCmdSN and MaxCmdSN; a dot far above the lower "
-        "edge waits for those below it",
+        f"Session {numbers.session}: {title}",
         f"CmdSN of each command of session {numbers.session} over time, coloured by connection, "
         "inside the band from ExpCmdSN to MaxCmdSN; horizontal lines are waits for lower CmdSNs.",
         study.time_axis,
@@ -170,6 +172,7 @@ def _waits(study: Study, numbers: Ladder) -> Series:
         (low + turn * (1 << 32)).astype(np.float64),
         study.seconds(arrived + wait),
         rank=wait.astype(np.float64),
+        thickness=0.8,
         hover=(Hover("task", study.requests.task_index[waited]), Hover("waited for order", wait, "ns")),
     )
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from analyzer.report.blocks import Align, Cell, Heading, Link, Nexus, Section, Table, Topology
 from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, records, time_cell
 from analyzer.report.study import Study
-from analyzer.report.words import amount, duration, plural, visible
+from analyzer.report.words import amount, duration, plural, size, visible
 
 _PICTURED_SESSIONS = 24
 _PICTURED_LINKS = 16
@@ -102,7 +102,7 @@ def _session_remarks(row: dict[str, Any]) -> list[str]:
     if maybe(row["tsih"]) is not None:
         remarks.append(f"TSIH {row['tsih']}")
     if maybe(row["max_burst_bytes"]) is not None:
-        remarks.append(f"MaxBurstLength {amount(row['max_burst_bytes'])}")
+        remarks.append(f"MaxBurstLength {size(row['max_burst_bytes'])}")
     return remarks
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from analyzer.comparison.baseline import BaselineError
 from analyzer.comparison.compare import is_baseline
 from analyzer.report.blocks import Align, Cell, Figure, Heading, Line, Lines, Section, Table
+from analyzer.report.cells import name_cell
 from analyzer.report.sections.latency import (
     LATENCY_AXIS,
     SHARE_AXIS,
@@ -18,7 +19,11 @@ from analyzer.report.sections.latency import (
     distribution,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import MISSING, figure, percent, visible
+from analyzer.report.words import MISSING, bit_rate, figure, percent, visible
+from analyzer.tables.folder import Outcome
+
+_LISTED_VALUES = 80
+_SCALED_UNITS = ("ns", "s", "bytes", "bytes/s", "bit/s", "requests/s")
 
 
 def build(study: Study) -> Section | None:
@@ -29,13 +34,13 @@ def build(study: Study) -> Section | None:
     baseline = study.baseline
     if baseline is None:
         answer = "Unknown: no replay of the recording as it was driven is among the outcomes."
-        return Section("validity", "Replay validity", question, answer, (_model(study),))
+        return Section("validity", "Replay validity", question, answer, (_model(study), *_calibration(study)))
     return Section(
         "validity",
         "Replay validity",
         question,
         baseline.sentence,
-        (_table(baseline), _curves(baseline), _model(study)),
+        (_table(baseline), _curves(baseline), _model(study), *_calibration(study)),
     )
 
 
@@ -81,10 +86,13 @@ def _curves(baseline: BaselineError) -> Figure:
     )
 
 
+def _modelled(study: Study) -> Outcome:
+    return next((one for one in study.outcomes if is_baseline(one)), study.outcomes[0])
+
+
 def _model(study: Study) -> Lines:
     """What the manifest of the baseline, else of the first outcome, says of the model."""
-    outcome = next((one for one in study.outcomes if is_baseline(one)), study.outcomes[0])
-    manifest = outcome.manifest
+    manifest = _modelled(study).manifest
     lines = [
         Line("Pacing", _pacing(manifest)),
         *(
@@ -92,10 +100,6 @@ def _model(study: Study) -> Lines:
             for place, text in enumerate(_sentences(manifest.get("assumptions")))
         ),
     ]
-    calibration = manifest.get("calibration")
-    if isinstance(calibration, dict):
-        for place, (name, value) in enumerate(list(calibration.items())[:40]):
-            lines.append(Line("Calibrated" if place == 0 else "", _calibrated(str(name), value)))
     return Lines(tuple(lines))
 
 
@@ -117,9 +121,25 @@ def _sentences(value: object) -> list[str]:
     return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
-def _calibrated(name: str, value: object) -> str:
-    words = name.replace("_", " ")
-    if isinstance(value, dict):
-        shown = ", ".join(f"{str(key).replace('_', ' ')} {item}" for key, item in value.items())
-        return visible(f"{words}: {shown}")
-    return visible(f"{words}: {value}")
+def _calibration(study: Study) -> tuple[Table, ...]:
+    """What the model took from the recording, and what each value rests on; nothing where none is said."""
+    found = _modelled(study).manifest.get("calibration")
+    entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    if not entries:
+        return ()
+    headings = (Heading("Value"), Heading("Taken as", Align.NUMBER), Heading("Rests on"))
+    rows = []
+    for entry in entries[:_LISTED_VALUES]:
+        value, unit = entry.get("value"), str(entry.get("unit", ""))
+        number = float(value) if isinstance(value, (int, float)) else None
+        shown = bit_rate(number) if unit == "bit/s" else figure(number, unit)
+        if unit not in _SCALED_UNITS and number is not None:
+            shown = f"{shown} {visible(unit)}"
+        rows.append(
+            (
+                name_cell(str(entry.get("name", "")), 120),
+                Cell(shown, number),
+                name_cell(str(entry.get("rests_on", "")), 240),
+            )
+        )
+    return (Table("calibration", "What the model took from the recording", headings, tuple(rows)),)

@@ -39,6 +39,13 @@ _GRAVE_EVENTS = {
 """Events that a healthy recording does not have, in the order they are told."""
 
 
+_TOLD_MEASURES = {
+    "iops": "throughput",
+    "latency_ns_p50": "median latency",
+    "latency_ns_p99": "p99 latency",
+}
+
+
 def build(study: Study) -> Section:
     """Five lines."""
     lines = (_workload(study), _order(study), _trouble(study), _trust(study), _what_if(study))
@@ -85,11 +92,11 @@ def _order(study: Study) -> Line:
     if not waited or not completed:
         several = len(study.carrying_connections) > len(study.recorded.by_session)
         why = (
-            "although sessions had several connections"
+            ", although a session had several connections"
             if several
-            else "each session had one connection, so order costs nothing"
+            else ": each session had one connection, where order costs nothing"
         )
-        return Line("Order", f"No command waited at the target for a lower CmdSN: {why}.", "good", "order")
+        return Line("Order", f"No command waited at the target for a lower CmdSN{why}.", "good", "order")
     return Line(
         "Order",
         f"{count(waited)} of {plural(completed, 'command')} ({percent(100 * waited / completed)}) waited "
@@ -148,17 +155,29 @@ def _what_if(study: Study) -> Line:
     comparison = study.comparison
     if not comparison.labels:
         return Line("What if", "No replay was asked for; add one with --with, for example mcs:2/round-robin.")
-    row, tail = comparison.row("iops"), comparison.row("latency_ns_p99")
-    parts = []
-    for place, label in enumerate(comparison.labels):
-        if row.differences_percent[place] is None:
-            continue
-        parts.append(
-            f"{label} {percent(row.differences_percent[place], signed=True)} throughput, "
-            f"{percent(tail.differences_percent[place], signed=True)} p99 latency"
-        )
-    if not parts:
+    others = [place for place, label in enumerate(comparison.labels) if label != comparison.reference]
+    if not others:
         return Line("What if", "Only the recording itself was replayed.", section="validity")
+    apart = [place for place in others if any(study.is_apart(name, place) for name in _TOLD_MEASURES)]
+    if not apart:
+        return Line(
+            "What if",
+            f"No policy that was tried ({listed([comparison.labels[place] for place in others[:6]])}) "
+            f"differs from {comparison.reference} in throughput or latency by more than the model's own "
+            "error.",
+            section="comparison",
+        )
+    parts = []
+    for place in apart:
+        told = [
+            f"{percent(comparison.row(name).differences_percent[place], signed=True)} {word}"
+            for name, word in _TOLD_MEASURES.items()
+            if study.is_apart(name, place)
+        ]
+        parts.append(f"{comparison.labels[place]} {listed(told)}")
+    same = [comparison.labels[place] for place in others if place not in apart]
+    if same and len(parts) <= 4:
+        parts.append(f"no difference under {listed(same[:4])}")
     more = f"; {len(parts) - 4} more below" if len(parts) > 4 else ""
     return Line(
         "What if", f"Against {comparison.reference}: {'; '.join(parts[:4])}{more}.", section="comparison"

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.report.blocks import Align, Cell, Heading, Section, Table
-from analyzer.report.cells import amount_cell, count_cell, maybe, moment_cell, name_cell, records, time_cell
+from analyzer.report.cells import count_cell, maybe, moment_cell, name_cell, records, size_cell, time_cell
 from analyzer.report.study import Study
 from analyzer.report.words import MISSING, count, duration, plural
 
@@ -101,7 +101,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
                 ),
                 Cell(_lun(row["lun"]), row["lun"]),
                 count_cell(lba),
-                amount_cell(row["transferred_bytes"]),
+                size_cell(row["transferred_bytes"]),
                 time_cell(row["order_wait_ns"]),
                 count_cell(row["outstanding"]),
                 name_cell(result, tone="" if is_good else "bad"),

@@ -161,25 +161,24 @@
         y.push(series.y[index], series.y[index], null);
         text.push(words, words, "");
       }
-      return [{ type: "scatter", mode: "lines", x, y, hovertext: text, line: { color: color(series.color), width: 2 } }];
+      return [{ type: "scatter", mode: "lines", x, y, hovertext: text, line: { color: color(series.color), width: series.thickness } }];
     },
     points(series, chosen) {
       const isEvent = series.color === "event";
       return [{
         type: "scatter", mode: "markers", x: picked(series.x, chosen), y: picked(series.y, chosen), cliponaxis: !isEvent,
-        marker: { color: color(series.color), size: isEvent ? 9 : 4.5, symbol: series.symbol, opacity: isEvent ? 1 : 0.8 },
+        marker: { color: color(series.color), size: isEvent ? 9 : series.symbol !== "circle" ? 8 : chosen.length > 1500 ? 3.5 : 4.5, symbol: series.symbol, opacity: isEvent ? 1 : 0.8 },
       }];
     },
     line(series, chosen) {
       return [{
         type: "scatter", mode: "lines", x: picked(series.x, chosen), y: picked(series.y, chosen),
-        line: { color: color(series.color), width: 2, dash: series.dash },
+        line: { color: color(series.color), width: series.thickness, dash: series.dash },
       }];
     },
     steps(series, chosen) {
       const [trace] = DRAW.line(series, chosen);
       trace.line.shape = "hv";
-      trace.line.width = 1.5;
       return [trace];
     },
     band(series, chosen) {

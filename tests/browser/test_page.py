@@ -1,0 +1,260 @@
+"""The page in a real Chromium: opens from disk, loads nothing, says no error, fits, zooms, sorts, searches."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from analyzer.report.page import report, sections
+from analyzer.report.study import Study
+from tests.made import BEGIN_NS, make_outcome, make_timeline
+from tests.report.described import with_events
+from tests.report.test_render import HOSTILE
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    """An MC/S session with order waits, an event and a hostile name, and two replays."""
+    timeline = make_timeline(
+        tasks=400, initiator_name=HOSTILE, order_wait_ns=np.where(np.arange(400) % 7 == 0, 90_000, 0)
+    )
+    timeline = with_events(
+        timeline,
+        [
+            {
+                "kind": "connection-lost",
+                "at_ns": BEGIN_NS + 9_000_000,
+                "connection_index": 1,
+                "detail": HOSTILE,
+            }
+        ],
+    )
+    return Study(timeline, (make_outcome(timeline, "as-recorded"), make_outcome(timeline, faster=2.0)))
+
+
+@pytest.fixture(scope="module")
+def place(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report(study.timeline, study.outcomes, tmp_path_factory.mktemp("browser") / "page.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One opened page with what it said and asked for."""
+
+    def __init__(
+        self, browser: Browser, place: Path, width: int = 1280, scheme: str = "light", mark: str = ""
+    ):
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None,
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(place.as_uri() + mark)
+
+    def read_through(self) -> None:
+        """Scroll over the whole page, so that every plot is drawn."""
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 700):
+            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+            self.page.wait_for_timeout(60)
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('[data-figure]')].every((one) => one.querySelector('.main-svg'))"
+        )
+
+    def show(self, selector: str) -> None:
+        self.page.locator(selector).first.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(150)
+
+    def range_of(self, figure: str) -> list[float]:
+        self.show(f"#figure-{figure}")
+        return self.page.evaluate(
+            f"document.querySelector('[data-figure=\"{figure}\"]')._fullLayout.xaxis.range.map(Number)"
+        )
+
+
+@pytest.fixture
+def visit(browser: Browser, place: Path) -> Iterator[Visit]:
+    opened = Visit(browser, place)
+    yield opened
+    opened.page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_anywhere(browser: Browser, place: Path, study: Study, width: int, scheme: str):
+    """No error, no warning, no request but for the file, every section and plot there, nothing too wide."""
+    visit = Visit(browser, place, width, scheme)
+    visit.read_through()
+    page = visit.page
+    assert visit.complaints == []
+    assert [url for url in visit.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    shown = page.evaluate("[...document.querySelectorAll('main > section')].map((one) => one.id)")
+    assert shown == [section.name for section in sections(study)]
+    assert page.evaluate("typeof window.alerted") == "undefined"
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)")
+    page.close()
+
+
+def test_every_plot_has_words_for_those_who_cannot_see_it(visit: Visit):
+    labels = visit.page.evaluate(
+        "[...document.querySelectorAll('[data-figure]')].map((one) => one.getAttribute('aria-label'))"
+    )
+    assert len(labels) >= 8
+    assert all(label and label.endswith(".") for label in labels)
+
+
+def test_plots_over_time_zoom_together(visit: Visit):
+    """A window dragged in one plot is the window of all, is in the address, and goes on a double click."""
+    page = visit.page
+    whole = visit.range_of("commands")
+    visit.show("#figure-commands")
+    box = page.locator("[data-figure=commands] .nsewdrag").first.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.4, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.6, middle, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(200)
+    zoomed = visit.range_of("commands")
+    span = whole[1] - whole[0]
+    assert zoomed[0] == pytest.approx(whole[0] + 0.4 * span, abs=0.02 * span)
+    assert zoomed[1] == pytest.approx(whole[0] + 0.6 * span, abs=0.02 * span)
+    for figure in ("order-0", "latency-over-time", "outstanding", "throughput", "completions"):
+        assert visit.range_of(figure) == zoomed
+    assert page.url.split("#")[1].startswith("view=")
+    assert visit.range_of("latency-distribution") != zoomed
+    visit.show("#figure-outstanding")
+    page.locator("#window [data-move=all]").click()
+    assert visit.range_of("commands") == whole
+    assert visit.complaints == []
+
+
+def test_an_address_opens_its_window(browser: Browser, place: Path):
+    visit = Visit(browser, place, mark="#view=0.010000000,0.020000000")
+    assert visit.range_of("commands") == [0.01, 0.02]
+    assert visit.range_of("throughput") == [0.01, 0.02]
+    visit.page.close()
+
+
+def test_the_window_moves_by_keyboard(visit: Visit):
+    """The buttons of the window are reached and pressed without a pointer."""
+    whole = visit.range_of("commands")
+    visit.page.locator("#window [data-move=closer]").focus()
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_timeout(100)
+    closer = visit.range_of("commands")
+    assert closer[1] - closer[0] == pytest.approx((whole[1] - whole[0]) / 2, rel=0.01)
+    visit.page.locator("#window [data-move=later]").focus()
+    visit.page.keyboard.press("Space")
+    visit.page.wait_for_timeout(100)
+    later = visit.range_of("commands")
+    assert later[0] > closer[0]
+    assert later[1] - later[0] == pytest.approx(closer[1] - closer[0], rel=0.01)
+
+
+def test_a_plot_is_thinned_by_what_is_in_view(browser: Browser, tmp_path: Path):
+    """From afar a part of 3,200 commands is drawn and said; near, all that are in view."""
+    place = report(make_timeline(tasks=3200), [], tmp_path / "page.html")
+    visit = Visit(browser, place)
+    visit.show("#figure-commands")
+    visit.page.wait_for_function("document.querySelector('#figure-commands .drawn').textContent !== ''")
+    assert "of 3,200 marks in view are drawn" in visit.page.locator("#figure-commands .drawn").inner_text()
+    for _ in range(2):
+        visit.page.locator("#window [data-move=closer]").click()
+    visit.page.wait_for_function("document.querySelector('#figure-commands .drawn').textContent === ''")
+    visit.page.close()
+
+
+def test_the_theme_can_be_chosen(visit: Visit):
+    """The button turns page and plots, and says what it would do next."""
+    visit.show("#figure-commands")
+    button = visit.page.locator("#theme")
+    assert button.inner_text() == "Dark"
+    button.click()
+    assert button.inner_text() == "Light"
+    assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    ink = visit.page.evaluate("document.querySelector('[data-figure=commands]')._fullLayout.font.color")
+    assert ink == "#e8eaed"
+
+
+def test_tables_sort_and_search(visit: Visit):
+    page = visit.page
+    column = (
+        "[...document.querySelectorAll('#table-worst tbody tr')]"
+        ".map((row) => Number(row.cells[2].dataset.value))"
+    )
+    heading = page.locator("#table-worst th").nth(2).locator("button")
+    heading.click()
+    rising = page.evaluate(column)
+    assert rising == sorted(rising)
+    heading.click()
+    assert page.evaluate(column) == sorted(rising, reverse=True)
+    assert page.locator("#table-worst th").nth(2).get_attribute("aria-sort") == "descending"
+    page.locator("#table-worst input[type=search]").fill("write(10)")
+    visible = page.locator("#table-worst tbody tr:visible")
+    assert 0 < visible.count() < len(rising)
+    assert all("WRITE(10)" in text for text in visible.all_inner_texts())
+
+
+def test_hostile_names_are_words_in_the_browser_too(visit: Visit):
+    """Shown, hovered and sorted, they run nothing."""
+    visit.read_through()
+    assert "<script>alert(1)</script>" in visit.page.locator("#topology").inner_text()
+    assert visit.page.locator("main img").count() == 0
+    assert visit.complaints == []
+
+
+def test_it_prints_with_every_plot(visit: Visit):
+    """Before printing, plots that were never scrolled to are drawn, on light ground."""
+    visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    undrawn = visit.page.evaluate(
+        "[...document.querySelectorAll('[data-figure]')]"
+        ".filter((one) => !one.querySelector('.main-svg')).length"
+    )
+    assert undrawn == 0
+    assert len(visit.page.pdf()) > 50_000
+    assert visit.complaints == []
+
+
+def test_without_script_the_words_are_there(browser: Browser, place: Path):
+    """Sentences and tables need no script."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(place.as_uri())
+    assert "The plots need JavaScript" in page.locator("main").inner_text()
+    assert page.locator("#table-worst tbody tr").count() > 10
+    context.close()
