@@ -34,7 +34,9 @@ from analyzer.timeline.session_table import connection_table, emit_session_event
 from analyzer.timeline.sessions import LOGOUT
 from analyzer.timeline.task_ends import (
     CAPTURE_ENDED,
+    CONNECTION_LOST,
     RESPONDED,
+    SESSION_LOST,
     Lifetimes,
     TaskEnds,
     TaskFacts,
@@ -48,6 +50,7 @@ Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 Opcodes = npt.NDArray[np.uint8]
 
+_HEADERS_LOST = ("pdu-header-lost", "resynchronised")
 _NEVER = np.iinfo(np.int64).max
 _SHORTEST_CLOSURE_NS = 1_000_000
 """Closures of the command window shorter than this are no events: a full queue closes it at every command."""
@@ -117,15 +120,43 @@ def _judge_ends(
         _times([connection.closed_ns for connection in identities.connections]),
         _times([session.closed_ns for session in identities.sessions]),
         _target_numbers(decoded, identities),
-        int(decoded.pdus.time_last_ns.max(initial=0)),
+        _recording_ended_ns(decoded),
     )
-    return judge_ends(
+    ends = judge_ends(
         facts,
         lifetimes,
         functions,
         [int(identities.session_of_connection[function.connection_index]) for function in functions],
         [int(tracked.pdu_task[function.pdu]) for function in functions],
     )
+    # Where headers were not recorded and the connection was closed in order, the answer was one of them.
+    connection = tasks.matrix[:, field.CONNECTION]
+    is_ended_by_logout = np.array([c.end == LOGOUT for c in identities.connections], np.bool_)[connection]
+    is_ended_by_logout &= (ends.end == CONNECTION_LOST) | (ends.end == SESSION_LOST)
+    ends.end[is_ended_by_logout & np.isin(connection, _lossy_connections(decoded))] = CAPTURE_ENDED
+    return ends
+
+
+def _recording_ended_ns(decoded: DecodedCapture) -> int:
+    """The last packet of all files."""
+    last = [file.last_ns for file in decoded.files if file.last_ns is not None]
+    return max(
+        [
+            *last,
+            int(decoded.pdus.time_last_ns.max(initial=0)),
+            int(decoded.connections.ended_ns.max(initial=0)),
+        ]
+    )
+
+
+def _lossy_connections(decoded: DecodedCapture) -> list[int]:
+    """Connections of which PDU headers were not recorded."""
+    holes = decoded.holes
+    lossy = set(holes.connection_index[~holes.framing_kept].tolist())
+    for entry in decoded.diagnostics:
+        if entry.kind.code in _HEADERS_LOST and entry.connection_index is not None:
+            lossy.add(entry.connection_index)
+    return sorted(lossy)
 
 
 def _times(times: list[int | None]) -> Int64s:
@@ -200,11 +231,13 @@ def _attempts(
     is_refused = np.isin(tasks.status, np.array(RETRIED_STATUSES, np.uint8))
     is_transient = np.isin(tasks.sense.sense_key, np.array([UNIT_ATTENTION, ABORTED_COMMAND], np.uint8))
     is_refused |= (tasks.status == CHECK_CONDITION) & tasks.sense.has_sense & is_transient
+    is_unanswered = failed_ns >= 0
     failed_ns = np.where(tasks.is_answered & is_refused, tasks.response_ns, failed_ns)
     for connection in identities.connections:
         if connection.closed_ns is not None and connection.end != LOGOUT:
             unused = _unused_answers(decoded, tasks, connection.connection_index)
             failed_ns[unused] = connection.closed_ns
+            is_unanswered[unused] = True
     has_work = (tasks.expected_bytes > 0) | tasks.operations.has_lba
     failed_ns[~has_work] = -1
     content = np.zeros((len(tasks), 32), np.uint8)
@@ -213,7 +246,13 @@ def _attempts(
     content[:, 4:12] = tasks.lun.astype(">u8")[:, None].view(np.uint8)
     content[:, 12:28] = tasks.cdb
     content[:, 28:32] = tasks.expected_bytes.astype(">u4")[:, None].view(np.uint8)
-    return Attempts(content.view("V32")[:, 0], tasks.command_ns, failed_ns)
+    return Attempts(
+        content.view("V32")[:, 0],
+        tasks.command_ns,
+        failed_ns,
+        is_unanswered,
+        tasks.matrix[:, field.CONNECTION],
+    )
 
 
 def _unused_answers(decoded: DecodedCapture, tasks: TaskColumns, connection_index: int) -> Int64s:

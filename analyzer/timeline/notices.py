@@ -114,10 +114,11 @@ def emit_gaps(decoded: DecodedCapture, session_of_connection: Int32s, events: Ev
 def emit_task_notices(tasks: TaskColumns, packet: npt.NDArray[np.int64], events: EventLog) -> None:
     """Unit attentions, reservations and reservation conflicts, at the response of their command."""
     is_attention = tasks.sense.has_sense & (tasks.sense.sense_key == UNIT_ATTENTION)
-    is_conflict = tasks.is_answered & (tasks.status == RESERVATION_CONFLICT)
+    answered = tasks.is_answered
+    is_conflict = answered & (tasks.status == RESERVATION_CONFLICT)
     is_reserving = np.isin(tasks.cdb[:, 0], np.array(_RESERVING, np.uint8))
     for task in np.flatnonzero(is_attention | is_conflict | is_reserving).tolist():
-        is_answered = bool(tasks.is_answered[task])
+        is_answered = bool(answered[task])
         shown_by = field.RESPONSE_PDU if is_answered else field.COMMAND_PDU
         at_ns = int(tasks.response_ns[task] if is_answered else tasks.command_ns[task])
         place = {

@@ -2,8 +2,10 @@
 
 Decides which task is another attempt at which, by content alone: the same CDB to the same logical unit
 of the same target by the same initiator, after the earlier one had failed, first come first matched. A
-new CmdSN, a new session or another path are all the same here. Content cannot prove intent, so the link
-is made only for commands that move data or name blocks, and only within the longest recovery known.
+new CmdSN, a new session or another path are all the same here. A multipath layer repeats a command on
+another path while the dead connection still stands, so there a silent second is failure enough. Content
+cannot prove intent: the caller leaves out commands without data or blocks, and the link is made only
+within the longest recovery known.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ Int32s = npt.NDArray[np.int32]
 LONGEST_RECOVERY_NS = 180_000_000_000
 """Linux holds I/O for at most replacement_timeout (120 s) behind detection and a command timer (30 s)."""
 
+SHORTEST_SILENCE_NS = 1_000_000_000
+"""A command that another path repeats had been without an answer for at least this long."""
 _MOST_ALIKE = 1024
 """Failures of equal work that are looked through for one command: more than a session has in flight."""
 
@@ -33,6 +37,10 @@ class Attempts:
     command_ns: Int64s
     failed_ns: Int64s
     """When the task failed, -1 where it did not or where its work is not to be followed."""
+    is_unanswered: npt.NDArray[np.bool_]
+    """Whether it failed by silence, so that another path may have repeated it before ``failed_ns``."""
+    connection: Int64s
+    """Index of the connection that held the task last."""
 
 
 def link_reissues(attempts: Attempts) -> Int32s:
@@ -48,13 +56,28 @@ def link_reissues(attempts: Attempts) -> Int32s:
     group = place[members]
     # Within each content in order of time.
     order = np.argsort(group, kind="stable")
-    _link(members[order], group[order], attempts.command_ns, attempts.failed_ns, first_attempt)
+    silent_ns = np.minimum(attempts.command_ns + SHORTEST_SILENCE_NS, attempts.failed_ns)
+    _link(
+        members[order],
+        group[order],
+        attempts.command_ns,
+        attempts.failed_ns,
+        np.where(attempts.is_unanswered, silent_ns, attempts.failed_ns),
+        attempts.connection,
+        first_attempt,
+    )
     return first_attempt
 
 
 @njit(cache=True, nogil=True)
 def _link(
-    members: Int64s, group: Int64s, command_ns: Int64s, failed_ns: Int64s, first_attempt: Int32s
+    members: Int64s,
+    group: Int64s,
+    command_ns: Int64s,
+    failed_ns: Int64s,
+    silent_ns: Int64s,
+    connection: Int64s,
+    first_attempt: Int32s,
 ) -> None:
     """Match each command with the oldest failure of its group that is not matched yet."""
     waiting = np.empty(len(members), np.int64)
@@ -67,7 +90,10 @@ def _link(
             head += 1
         for number in range(head, min(tail, head + _MOST_ALIKE)):
             earlier = waiting[number]
-            if failed_ns[earlier] <= command_ns[task] <= failed_ns[earlier] + LONGEST_RECOVERY_NS:
+            may_repeat = failed_ns[earlier] <= command_ns[task] or (
+                silent_ns[earlier] <= command_ns[task] and connection[earlier] != connection[task]
+            )
+            if may_repeat and command_ns[task] <= failed_ns[earlier] + LONGEST_RECOVERY_NS:
                 root = first_attempt[earlier]
                 first_attempt[task] = root if root >= 0 else earlier
                 # Close the gap, keeping the order of the rest.

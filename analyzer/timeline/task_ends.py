@@ -96,10 +96,12 @@ def judge_ends(
     ends.end[open_tasks[together & is_lost]] = SESSION_LOST
     for number, function in enumerate(functions):
         _abort(ends, tasks, lifetimes, open_tasks, number, function, session_of_function, task_of_function)
+    ends.ended_ns[:] = np.maximum(ends.ended_ns, tasks.command_ns)
     return ends
 
 
 def _take_earlier(ends: TaskEnds, tasks: Int64s, at_ns: Int64s, end: int) -> None:
+    """``at_ns`` lies before the command where a peer went on after what it called the end."""
     earlier = (at_ns >= 0) & (at_ns <= ends.ended_ns[tasks])
     ends.end[tasks[earlier]] = end
     ends.ended_ns[tasks[earlier]] = at_ns[earlier]

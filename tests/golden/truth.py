@@ -5,24 +5,12 @@ Gives differences as sentences, none where both agree, so that a test can show a
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 from typing import Any
-
-import zstandard
 
 from analyzer.tables.folder import Timeline
 
 SENT_AS_COMMAND = ("initial", "retry-same-cmdsn", "reissue-new-cmdsn", "reissue-new-session")
-
-
-def read_truth(path: Path) -> dict[str, Any]:
-    """A truth file, plain or compressed with zstd."""
-    data = path.read_bytes()
-    if path.suffix == ".zst":
-        data = zstandard.ZstdDecompressor().decompress(data)
-    return dict(json.loads(data))
 
 
 def differences(timeline: Timeline, truth: dict[str, Any]) -> list[str]:
