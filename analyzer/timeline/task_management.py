@@ -42,7 +42,7 @@ keeps one task set for all (TST 0), which a capture seldom shows."""
 WHOLE_TARGET = (TARGET_WARM_RESET, TARGET_COLD_RESET)
 WHOLE_NEXUS = (NEXUS_RESET,)
 
-_FUNCTION_MASK = 0x7F
+FUNCTION_MASK = 0x7F
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ def track_task_management(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> l
             request_pdu,
             int(pdus.time_ns[request_pdu]),
             int(pdus.packet[request_pdu]),
-            int(request["flags"]) & _FUNCTION_MASK,
+            int(request["flags"]) & FUNCTION_MASK,
             int(lun_numbers(np.array([request["lun"]], np.uint64))[0]),
             None if tag == RESERVED_TAG else tag,
             int(request["ref_cmd_sn"]),

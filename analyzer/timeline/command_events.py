@@ -1,0 +1,181 @@
+"""Events and diagnostics of commands: management, retries, reassignments, closed windows, what stayed open.
+
+Decides how the findings of the task, order and management trackers read; finds nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.decoders.decoded import DecodedCapture
+from analyzer.diagnostics import DiagnosticLog
+from analyzer.iscsi.headers import FROM_INITIATOR, FROM_TARGET, view
+from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_RESPONSES, Opcode, name_of
+from analyzer.timeline import task_tracker as field
+from analyzer.timeline.command_order import WindowTraffic, follow_window
+from analyzer.timeline.events import EventLog
+from analyzer.timeline.membership import Identities, numbered_requests
+from analyzer.timeline.task_ends import RESPONDED, TaskEnds
+from analyzer.timeline.task_management import FUNCTION_MASK, TASK_REASSIGN, TaskManagement
+from analyzer.timeline.task_table import TaskColumns
+from analyzer.timeline.task_tracker import TrackedTasks
+
+Opcodes = npt.NDArray[np.uint8]
+
+_SHORTEST_CLOSURE_NS = 1_000_000
+"""Closures of the command window shorter than this are no events: a full queue closes it at every command."""
+
+
+def emit_task_management(
+    identities: Identities,
+    functions: list[TaskManagement],
+    tracked: TrackedTasks,
+    ends: TaskEnds,
+    events: EventLog,
+) -> None:
+    """Task management functions, each at its request with its answer and what it ended."""
+    aborted = np.bincount(ends.aborted_by[ends.aborted_by >= 0], minlength=len(functions))
+    for number, function in enumerate(functions):
+        session = int(identities.session_of_connection[function.connection_index])
+        task = int(tracked.pdu_task[function.pdu])
+        response_ns = function.response_ns
+        response = function.response
+        detail = {
+            "function": name_of(TASK_MANAGEMENT_FUNCTIONS, function.function),
+            "lun": function.lun,
+            "referenced_task_tag": function.referenced_task_tag,
+            "referenced_cmd_sn": function.referenced_cmd_sn,
+            "response": None if response is None else name_of(TASK_MANAGEMENT_RESPONSES, response),
+            "response_code": response,
+            "response_ns": response_ns,
+            "latency_ns": None if response_ns is None else response_ns - function.at_ns,
+            "aborted_tasks": int(aborted[number]),
+        }
+        events.emit(
+            "task-management",
+            function.at_ns,
+            detail,
+            packet=function.packet,
+            session_index=session if session >= 0 else None,
+            connection_index=function.connection_index,
+            task_index=task if task >= 0 else None,
+        )
+
+
+def emit_moves(decoded: DecodedCapture, opcodes: Opcodes, tracked: TrackedTasks, events: EventLog) -> None:
+    """Retries and reassignments, each at the PDU that shows it."""
+    pdus = decoded.pdus
+    asked = np.flatnonzero(opcodes == Opcode.TASK_MANAGEMENT_REQUEST)
+    is_reassign = pdus.headers[asked, 1] & FUNCTION_MASK == TASK_REASSIGN
+    reassigned = set(tracked.pdu_task[asked[is_reassign]].tolist())
+    for pdu in np.flatnonzero(tracked.moved_from >= 0).tolist():
+        task = int(tracked.pdu_task[pdu])
+        is_retry = opcodes[pdu] == Opcode.SCSI_COMMAND
+        detail: dict[str, Any] = {
+            "from_connection_index": int(tracked.moved_from[pdu]),
+            "to_connection_index": int(pdus.connection_index[pdu]),
+        }
+        if is_retry:
+            detail["cmd_sn"] = int(view(pdus.headers[pdu : pdu + 1], FROM_INITIATOR)["cmd_sn"][0])
+        else:
+            detail["by"] = "task-reassign" if task in reassigned else "connection-reinstatement"
+        events.emit(
+            "task-retried" if is_retry else "task-reassigned",
+            int(pdus.time_ns[pdu]),
+            detail,
+            packet=int(pdus.packet[pdu]),
+            session_index=int(tracked.matrix[task, field.SESSION]),
+            connection_index=int(pdus.connection_index[pdu]),
+            task_index=task,
+        )
+
+
+def emit_closed_windows(
+    decoded: DecodedCapture,
+    opcodes: Opcodes,
+    identities: Identities,
+    events: EventLog,
+    diagnostics: DiagnosticLog,
+) -> None:
+    """Closures of the command window that lasted; commands sent outside it are told as diagnostics."""
+    pdus = decoded.pdus
+    session = identities.session_of_connection[pdus.connection_index].astype(np.int64)
+    is_request = np.zeros(len(pdus), np.bool_)
+    is_request[numbered_requests(decoded, opcodes)] = True
+    is_grant = pdus.from_target & (opcodes != Opcode.LOGIN_RESPONSE)
+    members = np.flatnonzero((is_request | is_grant) & (session >= 0))
+    headers = view(np.ascontiguousarray(pdus.headers), FROM_TARGET)
+    grants = is_grant[members]
+    number = np.where(grants, headers["max_cmd_sn"][members], headers["stat_sn"][members]).astype(np.uint32)
+    traffic = WindowTraffic(
+        session[members],
+        grants,
+        number,
+        headers["exp_cmd_sn"][members].astype(np.uint32),
+        pdus.time_ns[members],
+    )
+    history = follow_window(traffic, len(identities.sessions))
+    for closed, opened in zip(history.closed_at.tolist(), history.opened_at.tolist(), strict=True):
+        closed_ns = int(traffic.time_ns[closed])
+        opened_ns = int(traffic.time_ns[opened]) if opened >= 0 else None
+        if opened_ns is None or opened_ns - closed_ns < _SHORTEST_CLOSURE_NS:
+            continue
+        pdu = int(members[closed])
+        events.emit(
+            "window-closed",
+            closed_ns,
+            {
+                "max_cmd_sn": int(traffic.number[closed]),
+                "opened_ns": opened_ns,
+                "closed_for_ns": opened_ns - closed_ns,
+            },
+            packet=int(pdus.packet[pdu]),
+            session_index=int(session[pdu]),
+            connection_index=int(pdus.connection_index[pdu]),
+        )
+    for outside in np.unique(traffic.session[history.outside]).tolist():
+        where = history.outside[traffic.session[history.outside] == outside]
+        first = int(members[where[0]])
+        diagnostics.emit(
+            "cmd-sn-outside-window",
+            f"session {outside}",
+            count=len(where),
+            packet=int(pdus.packet[first]),
+            file_index=int(pdus.file_index[first]),
+            at_ns=int(pdus.time_ns[first]),
+        )
+
+
+def diagnose_tasks(
+    decoded: DecodedCapture,
+    tracked: TrackedTasks,
+    tasks: TaskColumns,
+    ends: TaskEnds,
+    diagnostics: DiagnosticLog,
+) -> None:
+    """Responses without a command and commands without a response, counted by connection."""
+    pdus = decoded.pdus
+    carriers = pdus.connection_index[tracked.orphans]
+    for connection in np.unique(carriers).tolist():
+        own = tracked.orphans[carriers == connection]
+        diagnostics.emit(
+            "response-without-command",
+            count=len(own),
+            packet=int(pdus.packet[own[0]]),
+            connection_index=connection,
+            at_ns=int(pdus.time_ns[own[0]]),
+        )
+    unanswered = np.flatnonzero(ends.end != RESPONDED)
+    carriers = tasks.matrix[unanswered, field.CONNECTION]
+    for connection in np.unique(carriers).tolist():
+        mine = unanswered[carriers == connection]
+        diagnostics.emit(
+            "command-unanswered",
+            count=len(mine),
+            packet=int(pdus.packet[tasks.matrix[mine[0], field.COMMAND_PDU]]),
+            connection_index=connection,
+            at_ns=int(tasks.command_ns[mine[0]]),
+        )

@@ -1,0 +1,104 @@
+"""Failed attempts: which tasks did not do their work, so that a later command may have repeated it.
+
+Decides what counts as a failure, and which sessions are one initiator with one target. The matching of
+failures with later commands is that of ``reissues``.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.decoders.decoded import DecodedCapture
+from analyzer.iscsi.headers import FROM_INITIATOR, FROM_TARGET, view
+from analyzer.scsi.sense import ABORTED_COMMAND, UNIT_ATTENTION
+from analyzer.scsi.status import CHECK_CONDITION, RETRIED_STATUSES
+from analyzer.serial_numbers import serial_less
+from analyzer.timeline import task_tracker as field
+from analyzer.timeline.membership import Identities
+from analyzer.timeline.reissues import Attempts
+from analyzer.timeline.sessions import LOGOUT
+from analyzer.timeline.task_ends import CAPTURE_ENDED, RESPONDED, TaskEnds
+from analyzer.timeline.task_table import TaskColumns
+
+Int64s = npt.NDArray[np.int64]
+
+
+def attempts_of(
+    decoded: DecodedCapture, identities: Identities, tasks: TaskColumns, ends: TaskEnds
+) -> Attempts:
+    """Content and failure of every task, for ``link_reissues``.
+
+    A task failed when it ended without a response, when it was refused for a passing reason, or when its
+    connection was lost before the initiator had acknowledged the status.
+    """
+    failed_ns = np.where((ends.end != RESPONDED) & (ends.end != CAPTURE_ENDED), ends.ended_ns, -1)
+    is_refused = np.isin(tasks.status, np.array(RETRIED_STATUSES, np.uint8))
+    is_transient = np.isin(tasks.sense.sense_key, np.array([UNIT_ATTENTION, ABORTED_COMMAND], np.uint8))
+    is_refused |= (tasks.status == CHECK_CONDITION) & tasks.sense.has_sense & is_transient
+    is_unanswered = failed_ns >= 0
+    failed_ns = np.where(tasks.is_answered & is_refused, tasks.response_ns, failed_ns)
+    for connection in identities.connections:
+        if connection.closed_ns is not None and connection.end != LOGOUT:
+            unused = _unused_answers(decoded, tasks, connection.connection_index)
+            failed_ns[unused] = connection.closed_ns
+            is_unanswered[unused] = True
+    has_work = (tasks.expected_bytes > 0) | tasks.operations.has_lba
+    failed_ns[~has_work] = -1
+    content = np.zeros((len(tasks), 32), np.uint8)
+    nexus = nexus_numbers(decoded, identities)
+    content[:, 0:4] = nexus[tasks.matrix[:, field.SESSION]].astype(">u4")[:, None].view(np.uint8)
+    content[:, 4:12] = tasks.lun.astype(">u8")[:, None].view(np.uint8)
+    content[:, 12:28] = tasks.cdb
+    content[:, 28:32] = tasks.expected_bytes.astype(">u4")[:, None].view(np.uint8)
+    return Attempts(
+        content.view("V32")[:, 0],
+        tasks.command_ns,
+        failed_ns,
+        is_unanswered,
+        tasks.matrix[:, field.CONNECTION],
+    )
+
+
+def _unused_answers(decoded: DecodedCapture, tasks: TaskColumns, connection_index: int) -> Int64s:
+    """Tasks answered on a lost connection whose status the initiator never acknowledged: perhaps unused."""
+    answered = np.flatnonzero(tasks.response_connection == connection_index)
+    if not len(answered):
+        return answered
+    pdus = decoded.pdus
+    is_sent = (pdus.connection_index == connection_index) & ~pdus.from_target
+    sent = np.flatnonzero(is_sent)
+    acknowledged = 0
+    if len(sent):
+        last = pdus.headers[sent[-1] : sent[-1] + 1]
+        acknowledged = int(view(last, FROM_INITIATOR)["exp_stat_sn"][0])
+    headers = np.ascontiguousarray(pdus.headers[tasks.matrix[answered, field.RESPONSE_PDU]])
+    numbers = view(headers, FROM_TARGET)["stat_sn"].tolist()
+    is_unused = [not sent.size or not serial_less(number, acknowledged) for number in numbers]
+    return answered[np.array(is_unused, np.bool_)]
+
+
+def target_numbers(decoded: DecodedCapture, identities: Identities) -> Int64s:
+    """A number per session that is equal for sessions with the same target."""
+    numbers: dict[str, int] = {}
+    answer = []
+    for session in identities.sessions:
+        name = session.any_login.offered.get("TargetName") if session.any_login else None
+        # Without a login the portal's address stands for the target.
+        first = session.connections[0].connection_index
+        key = name or decoded.connections.target_address[first]
+        answer.append(numbers.setdefault(key, len(numbers)))
+    return np.array(answer, np.int64)
+
+
+def nexus_numbers(decoded: DecodedCapture, identities: Identities) -> Int64s:
+    """A number per session that is equal for sessions of one initiator with one target."""
+    targets = target_numbers(decoded, identities)
+    numbers: dict[tuple[str, int], int] = {}
+    answer = []
+    for number, session in enumerate(identities.sessions):
+        name = session.any_login.offered.get("InitiatorName") if session.any_login else None
+        first = session.connections[0].connection_index
+        key = (name or decoded.connections.initiator_address[first], int(targets[number]))
+        answer.append(numbers.setdefault(key, len(numbers)))
+    return np.array(answer, np.int64)
