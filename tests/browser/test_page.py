@@ -1,4 +1,4 @@
-"""The page in a real Chromium: opens from disk, loads nothing, says no error, fits, zooms, sorts, searches."""
+"""The page in a real Chromium: from disk, loading nothing, without errors, fitting, zooming, sorting."""
 
 from __future__ import annotations
 

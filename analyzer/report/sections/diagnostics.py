@@ -5,7 +5,7 @@ from __future__ import annotations
 from analyzer.report.blocks import Align, Cell, Heading, Section, Table
 from analyzer.report.cells import count_cell, maybe, moment_cell, name_cell, records
 from analyzer.report.study import Study
-from analyzer.report.words import count, plural, visible
+from analyzer.report.words import count, plural, sentence, visible
 
 LIMIT = 300
 _ORDER = {"error": 0, "warning": 1, "info": 2}
@@ -18,10 +18,10 @@ def build(study: Study) -> Section:
     severities = study.timeline.values("diagnostics", "severity").tolist()
     if not severities:
         return Section("diagnostics", "Diagnostics", question, "Nothing was found wanting.")
-    answer = (
+    answer = sentence(
         f"{plural(severities.count('error'), 'diagnostic')} of severity error, "
         f"{plural(severities.count('warning'), 'warning')} and "
-        f"{plural(severities.count('info'), 'remark')}."
+        f"{plural(severities.count('info'), 'remark')}"
     )
     return Section("diagnostics", "Diagnostics", question, answer, (_table(study),))
 

@@ -26,10 +26,10 @@ def build(study: Study) -> Section:
     if cut:
         losses.append(f"{plural(cut, 'packet')} cut short")
     said = ", ".join(losses) if losses else "nothing was lost"
-    answer = (
+    answer = sentence(
         f"{plural(packets, 'packet')} in {plural(len(study.names_of_captures), 'file')} over "
         f"{duration(study.recorded.end_ns - study.begin_ns)}, {count(timeline.arrow['pdus'].num_rows)} PDUs: "
-        f"{said}."
+        f"{said}"
     )
     lines = (
         Line("Begins", moment(study.begin_ns) + "; all times on this page count from here."),

@@ -19,11 +19,11 @@ from analyzer.report.sections.latency import (
     distribution,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import MISSING, bit_rate, figure, percent, visible
+from analyzer.report.words import MISSING, bit_rate, count, figure, percent, visible
 from analyzer.tables.folder import Outcome
 
 _LISTED_VALUES = 80
-_SCALED_UNITS = ("ns", "s", "bytes", "bytes/s", "bit/s", "requests/s")
+_SCALED_UNITS = ("ns", "s", "bytes/s", "bit/s", "requests/s")
 
 
 def build(study: Study) -> Section | None:
@@ -133,6 +133,8 @@ def _calibration(study: Study) -> tuple[Table, ...]:
         value, unit = entry.get("value"), str(entry.get("unit", ""))
         number = float(value) if isinstance(value, (int, float)) else None
         shown = bit_rate(number) if unit == "bit/s" else figure(number, unit)
+        if unit == "bytes":
+            shown = count(number)
         if unit not in _SCALED_UNITS and number is not None:
             shown = f"{shown} {visible(unit)}"
         rows.append(

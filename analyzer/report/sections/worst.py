@@ -72,13 +72,13 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
         Heading("Sent, s", Align.NUMBER),
         Heading("Took", Align.NUMBER, "From command to response, or to what ended the command."),
         Heading("Operation"),
+        Heading("Result", sentence="SCSI status, or how the command ended without one."),
         Heading("Connection"),
         Heading("LUN", Align.NUMBER),
         Heading("LBA", Align.NUMBER),
         Heading("Data", Align.NUMBER),
         Heading("Order wait", Align.NUMBER, "Wait at the target for lower CmdSNs."),
         Heading("In flight", Align.NUMBER, "Other commands in flight when it was issued."),
-        Heading("Result"),
         Heading("Moved", Align.NUMBER, "Times it was retried or reassigned."),
         Heading("Packet", Align.NUMBER, "Packet of the command."),
     )
@@ -94,6 +94,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
                 moment_cell((row["command_ns"] - study.begin_ns) / 1e9),
                 time_cell(took),
                 Cell(str(row["operation"]), str(row["operation"])),
+                name_cell(result, tone="" if is_good else "bad"),
                 Cell(
                     study.connection_names[connection],
                     float(connection),
@@ -104,7 +105,6 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
                 size_cell(row["transferred_bytes"]),
                 time_cell(row["order_wait_ns"]),
                 count_cell(row["outstanding"]),
-                name_cell(result, tone="" if is_good else "bad"),
                 count_cell(row["retry_count"] + row["reassign_count"]),
                 Cell(str(row["command_packet"]), row["command_packet"]),
             )
