@@ -13,11 +13,11 @@ from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import FROM_INITIATOR, FROM_TARGET, view
 from analyzer.scsi.sense import ABORTED_COMMAND, UNIT_ATTENTION
 from analyzer.scsi.status import CHECK_CONDITION, RETRIED_STATUSES
-from analyzer.serial_numbers import serial_less
+from analyzer.serial_numbers import HALF, MASK
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.membership import Identities
 from analyzer.timeline.reissues import Attempts
-from analyzer.timeline.sessions import LOGOUT
+from analyzer.timeline.sessions import LOGOUT, Connection
 from analyzer.timeline.task_ends import CAPTURE_ENDED, RESPONDED, TaskEnds
 from analyzer.timeline.task_table import TaskColumns
 
@@ -38,11 +38,10 @@ def attempts_of(
     is_refused |= (tasks.status == CHECK_CONDITION) & tasks.sense.has_sense & is_transient
     is_unanswered = failed_ns >= 0
     failed_ns = np.where(tasks.is_answered & is_refused, tasks.response_ns, failed_ns)
-    for connection in identities.connections:
-        if connection.closed_ns is not None and connection.end != LOGOUT:
-            unused = _unused_answers(decoded, tasks, connection.connection_index)
-            failed_ns[unused] = connection.closed_ns
-            is_unanswered[unused] = True
+    closed_ns = np.array([_lost_ns(connection) for connection in identities.connections], np.int64)
+    unused = _unused_answers(decoded, tasks, closed_ns >= 0)
+    failed_ns[unused] = closed_ns[tasks.response_connection[unused]]
+    is_unanswered[unused] = True
     has_work = (tasks.expected_bytes > 0) | tasks.operations.has_lba
     failed_ns[~has_work] = -1
     content = np.zeros((len(tasks), 32), np.uint8)
@@ -60,22 +59,32 @@ def attempts_of(
     )
 
 
-def _unused_answers(decoded: DecodedCapture, tasks: TaskColumns, connection_index: int) -> Int64s:
-    """Tasks answered on a lost connection whose status the initiator never acknowledged: perhaps unused."""
-    answered = np.flatnonzero(tasks.response_connection == connection_index)
-    if not len(answered):
-        return answered
+def _lost_ns(connection: Connection) -> int:
+    """When a connection was lost, -1 for one that was not."""
+    return -1 if connection.closed_ns is None or connection.end == LOGOUT else connection.closed_ns
+
+
+def _unused_answers(decoded: DecodedCapture, tasks: TaskColumns, is_lost: npt.NDArray[np.bool_]) -> Int64s:
+    """Tasks answered on a lost connection whose status the initiator never acknowledged: perhaps unused.
+
+    ``is_lost`` has one entry per connection. The last PDU that the initiator sent on a connection tells by
+    its ExpStatSN what it had (RFC 7143 section 4.2.2.2).
+    """
     pdus = decoded.pdus
-    is_sent = (pdus.connection_index == connection_index) & ~pdus.from_target
-    sent = np.flatnonzero(is_sent)
-    acknowledged = 0
-    if len(sent):
-        last = pdus.headers[sent[-1] : sent[-1] + 1]
-        acknowledged = int(view(last, FROM_INITIATOR)["exp_stat_sn"][0])
-    headers = np.ascontiguousarray(pdus.headers[tasks.matrix[answered, field.RESPONSE_PDU]])
-    numbers = view(headers, FROM_TARGET)["stat_sn"].tolist()
-    is_unused = [not sent.size or not serial_less(number, acknowledged) for number in numbers]
-    return answered[np.array(is_unused, np.bool_)]
+    sent = np.flatnonzero(~pdus.from_target)
+    last_sent = np.full(len(is_lost), -1, np.int64)
+    # In order of time, so the last write of each connection stands.
+    last_sent[pdus.connection_index[sent]] = sent
+    answered = np.flatnonzero(tasks.is_answered)
+    answered = answered[is_lost[tasks.response_connection[answered]]]
+    carrier = tasks.response_connection[answered]
+    answer = tasks.matrix[answered, field.RESPONSE_PDU]
+    stat_sn = view(np.ascontiguousarray(pdus.headers[answer]), FROM_TARGET)["stat_sn"].astype(np.int64)
+    last = np.ascontiguousarray(pdus.headers[last_sent[carrier]])
+    exp_stat_sn = view(last, FROM_INITIATOR)["exp_stat_sn"].astype(np.int64)
+    ahead = (exp_stat_sn - stat_sn) & MASK
+    is_acknowledged = (last_sent[carrier] >= 0) & (ahead > 0) & (ahead < HALF)
+    return answered[~is_acknowledged]
 
 
 def target_numbers(decoded: DecodedCapture, identities: Identities) -> Int64s:
