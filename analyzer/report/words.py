@@ -76,7 +76,7 @@ def percent(value: float | None, *, signed: bool = False) -> str:
         return MISSING
     if value != 0 and abs(value) < 0.05:
         return f"±0{NARROW_SPACE}%" if signed else f"under 0.1{NARROW_SPACE}%"
-    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}"
+    text = f"{value:,.0f}" if abs(value) >= 99.95 or value == int(value) else f"{value:.1f}"
     sign = "+" if signed and value > 0 else ""
     return f"{sign}{text}{NARROW_SPACE}%".replace("-", "\N{MINUS SIGN}")
 
