@@ -11,8 +11,18 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
+POLICIES := --with single/- --with mcs:2/round-robin --with mpio:2/round-robin --with mpio:2/service-time
+DEMO := reports/demo
+
 demo: $(VENV)/.installed ## analyze two real captures, replay them under MC/S and MPIO, write reports/demo.html
-	@$(BIN)/python traces/demo.py
+	@echo "== One session over two connections (MC/S), recorded against tgt" && set -x \
+	  && $(BIN)/analyzer analyze traces/mcs/mcs-2conn-rr-mtu1500-tgt.pcapng.zst -o $(DEMO)/mcs/timeline \
+	  && $(BIN)/analyzer replay $(DEMO)/mcs/timeline $(POLICIES) -o $(DEMO)/mcs/outcomes
+	@echo "== Two sessions under dm-multipath (MPIO) against LIO, one capture per link" && set -x \
+	  && $(BIN)/analyzer analyze traces/mpio/mpio-rr.link1.pcap.zst traces/mpio/mpio-rr.link2.pcap.zst -o $(DEMO)/mpio/timeline \
+	  && $(BIN)/analyzer replay $(DEMO)/mpio/timeline $(POLICIES) -o $(DEMO)/mpio/outcomes
+	@echo "== One page of both" && set -x \
+	  && $(BIN)/analyzer report $(DEMO)/mcs/timeline $(DEMO)/mcs/outcomes $(DEMO)/mpio/timeline $(DEMO)/mpio/outcomes -o reports/demo.html
 
 test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt), then check and test everything
 	@tests/install_tools.sh
