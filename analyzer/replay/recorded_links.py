@@ -165,38 +165,53 @@ def _pdu_columns(timeline: Timeline, link_of: npt.NDArray[np.int32], mtu: Int64s
 def _rate(pdus: PduColumns, rows: Int64s, mtu: int, offloaded: bool) -> tuple[int, str]:
     """The rate of one lane in bit/s with what it rests on; 0 where the capture does not show it.
 
-    Over a stretch between the ends of two PDUs, all bytes of the PDUs that ended in it passed,
-    however packets and PDUs lie to each other. In a saturated direction many such stretches have
-    one rate, the highest; there a large PDU alone shows it as well. Bursts of offloaded segments
-    show no rate by themselves.
+    PDUs of several packets show the rate while they are sent. Long stretches show it better, but only
+    where the lane was saturated: then they share one highest rate, near that of the PDUs. Bursts of
+    offloaded segments say nothing by themselves; there the lane must have been saturated half the time.
     """
     full = mtu - HEADER_IN_MTU_BYTES + PACKET_OVERHEAD_BYTES
-    end, wire = pdus.end_ns[rows], pdus.wire_bytes[rows]
-    passed = np.cumsum(wire)
-    starts = np.searchsorted(passed, passed - LONG_STRETCH_PACKETS * full, side="right") - 1
+    long_rates = _long_stretch_rates(pdus.end_ns[rows], pdus.wire_bytes[rows], full)
+    plateau, is_common = 0.0, False
+    if len(long_rates) >= MIN_SAMPLES:
+        half, high, higher = np.percentile(long_rates, [50, 90, 98])
+        plateau = float(high) if higher <= 1.05 * high else 0.0
+        is_common = bool(half >= 0.95 * high)
+    of_plateau = f"{len(long_rates)} long stretches, a tenth of which share this highest rate"
+    if offloaded:
+        has_data = bool(len(rows) and np.median(pdus.wire_bytes[rows]) >= full)
+        if plateau and is_common and has_data:
+            return int(min(plateau, MAX_RATE_BPS)), of_plateau
+        return 0, "not shown: offloaded segments, and never long saturated; sending takes no time"
+    alone, of_pdus = _pdu_rate(pdus, rows, full)
+    if alone and plateau >= 0.7 * alone:
+        return int(min(plateau, MAX_RATE_BPS)), of_plateau
+    return int(min(alone, MAX_RATE_BPS)), of_pdus
+
+
+def _long_stretch_rates(end_ns: Int64s, wire_bytes: Int64s, full_bytes: int) -> npt.NDArray[np.float64]:
+    """Bytes over time between the ends of PDUs some dozens of packets apart, in bit/s.
+
+    All bytes of the PDUs that ended in a stretch passed in it, however packets and PDUs lie to each other.
+    """
+    passed = np.cumsum(wire_bytes)
+    starts = np.searchsorted(passed, passed - LONG_STRETCH_PACKETS * full_bytes, side="right") - 1
     stretch = np.flatnonzero(starts >= 0)
-    span = end[stretch] - end[starts[stretch]]
+    span = end_ns[stretch] - end_ns[starts[stretch]]
     stretch, span = stretch[span > 0], span[span > 0]
-    rates = (passed[stretch] - passed[starts[stretch]]) * 8e9 / span
-    best, rests_on = 0.0, "not shown: no transfer was long enough; sending takes no time"
-    if len(rates) >= MIN_SAMPLES:
-        high, higher = np.percentile(rates, [90, 98])
-        if higher <= 1.05 * high:
-            best = float(high)
-            rests_on = f"{len(rates)} long stretches, a tenth of which share this highest rate"
-    large = np.flatnonzero((wire >= LARGE_PDU_PACKETS * full) & (end > pdus.first_ns[rows]))
-    if len(large) >= MIN_SAMPLES and not offloaded:
-        alone = (wire[large] - full) * 8e9 / (end[large] - pdus.first_ns[rows][large])
-        middle = float(np.median(alone))
-        if middle > 1.02 * best:
-            best, rests_on = middle, f"median of {len(large)} large PDUs"
-    if best == 0.0 and not offloaded:
-        small = np.flatnonzero((wire > 2 * full) & (end > pdus.first_ns[rows]))
-        if len(small) >= MIN_SAMPLES:
-            alone = (wire[small] - full) * 8e9 / (end[small] - pdus.first_ns[rows][small])
-            best = float(np.median(alone))
-            rests_on = f"median of {len(small)} PDUs of a few packets each; rough"
-    return int(min(best, MAX_RATE_BPS)), rests_on
+    rates: npt.NDArray[np.float64] = (passed[stretch] - passed[starts[stretch]]) * 8e9 / span
+    return rates
+
+
+def _pdu_rate(pdus: PduColumns, rows: Int64s, full_bytes: int) -> tuple[float, str]:
+    """The median rate within PDUs: of large ones, else of those of a few packets; 0 where there are none."""
+    span = pdus.end_ns[rows] - pdus.first_ns[rows]
+    wire = pdus.wire_bytes[rows]
+    for packets, words in ((LARGE_PDU_PACKETS, "large PDUs"), (2, "PDUs of a few packets each; rough")):
+        chosen = np.flatnonzero((wire > packets * full_bytes) & (span > 0))
+        if len(chosen) >= MIN_SAMPLES:
+            rates = (wire[chosen] - full_bytes) * 8e9 / span[chosen]
+            return float(np.median(rates)), f"median of {len(chosen)} {words}"
+    return 0.0, "not shown: no transfer was long enough; sending takes no time"
 
 
 def _share_rates(rates: Int64s, names: tuple[str, ...], values: list[CalibratedValue]) -> None:

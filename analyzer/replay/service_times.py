@@ -21,6 +21,8 @@ Bools = npt.NDArray[np.bool_]
 
 SCSI_RESPONSE, DATA_IN, R2T = 0x21, 0x25, 0x31
 TOLERANCE_NS = 2_000
+ENOUGH_EXACT = 0.2
+SHORTEST_PERCENT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,11 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
 
 
 def _unqueued_beginnings(links: RecordedLinks, rows: Int64s, tasks: int) -> tuple[Int64s, Bools, Bools]:
-    """When the PDUs ``rows`` of each task began to be sent, were they sent in one go up to their last end.
+    """When the PDUs ``rows`` of each task began to be sent, shape (tasks,).
 
-    With it, whether the lane was idle before (nothing else ended within a packet's time), and whether the
-    task has any such PDU.
+    In one go up to the last end, or with the first packet seen, whichever is earlier. With it, whether
+    the lane was idle before (nothing else ended within a packet's time), and whether the task has any
+    such PDU.
     """
     pdus = links.pdus
     begun = np.zeros(tasks, np.int64)
@@ -87,7 +90,9 @@ def _unqueued_beginnings(links: RecordedLinks, rows: Int64s, tasks: int) -> tupl
     np.maximum.at(last_row, owner, rows)  # rows of a lane are in order of their ends
     is_present[owner] = True
     last = last_row[is_present]
-    begun[is_present] = pdus.end_ns[last] - taken[is_present]
+    seen = np.full(tasks, np.iinfo(np.int64).max)
+    np.minimum.at(seen, owner, pdus.first_ns[rows])
+    begun[is_present] = np.minimum(pdus.end_ns[last] - taken[is_present], seen[is_present])
     before = _end_of_another_before(links)[last]
     tolerance = links.pdus.packet_ns[pdus.lane[last]] + TOLERANCE_NS
     is_alone[is_present] = before < begun[is_present] - tolerance
@@ -130,18 +135,36 @@ def _kinds(timeline: Timeline) -> Int64s:
 
 
 def _completed_by_kind(shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: Int64s) -> Int64s:
-    """Exact times as they are; the others the median of their kind, or of all, within their limit."""
+    """The service time of every task from what is ``shown``: exactly, or only as a limit (shape (tasks,)).
+
+    Where enough tasks of a kind are exact, the others take their median, within their limit. Where the
+    link was nearly always busy, even the exact ones are suspect (TCP waits for acknowledgements then): all tasks
+    of the kind take the shortest times shown, within what they show themselves. Tasks that show
+    nothing take what their kind has.
+    """
     result = np.zeros(len(shown), np.int64)
-    result[is_exact] = shown[is_exact]
-    if is_exact.any():
-        everything = int(np.median(shown[is_exact]))
-        for kind in np.unique(kinds[~is_exact]):
-            mine = (kinds == kind) & ~is_exact
-            exact = shown[(kinds == kind) & is_exact]
-            result[mine] = int(np.median(exact)) if len(exact) else everything
-    limited = is_limit & ~is_exact
-    result[limited] = np.minimum(result[limited], shown[limited])
+    everything = _usual(shown, is_exact, is_limit)
+    for kind in np.unique(kinds):
+        mine = kinds == kind
+        limited, exact = mine & is_limit, mine & is_exact
+        usual = _usual(shown, exact, limited) if limited.any() else everything
+        result[mine] = usual
+        result[limited] = np.minimum(usual, shown[limited])
+        if _is_enough(exact, limited):
+            result[exact] = shown[exact]
     return result
+
+
+def _is_enough(is_exact: Bools, is_limit: Bools) -> bool:
+    return bool(is_exact.sum() >= ENOUGH_EXACT * is_limit.sum()) and bool(is_exact.any())
+
+
+def _usual(shown: Int64s, is_exact: Bools, is_limit: Bools) -> int:
+    if not is_limit.any():
+        return 0
+    if _is_enough(is_exact, is_limit):
+        return int(np.median(shown[is_exact]))
+    return int(np.percentile(shown[is_limit], SHORTEST_PERCENT))
 
 
 def _values(

@@ -1,0 +1,58 @@
+"""Made workloads run through the engine with every checker on; what each test of the replay uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analyzer.replay.checkers import broken_rules
+from analyzer.replay.made import WIRE, made_network
+from analyzer.replay.run import run, world_of
+from analyzer.replay.scenario import LinkModel, Scenario, scenario_of
+from analyzer.replay.state import World, fresh_log
+from analyzer.replay.workload import Workload
+
+
+def ideal_link(rate_bps: int, one_way_ns: int = 0, **fields: Any) -> LinkModel:
+    """Give a link without packets: every byte of a PDU takes its time, and nothing else does."""
+    return LinkModel(
+        rate_to_target_bps=rate_bps,
+        rate_from_target_bps=rate_bps,
+        delay_to_target_ns=one_way_ns,
+        delay_from_target_ns=one_way_ns,
+        **{"mtu_bytes": 1 << 20, "packet_overhead_bytes": 0, "header_in_mtu_bytes": 0} | fields,
+    )
+
+
+def played(
+    workload: Workload,
+    words: str,
+    links: tuple[LinkModel, ...] = (WIRE,),
+    *,
+    pacing: str = "closed",
+    target: dict[str, Any] | None = None,
+    events: int = 0,
+    hosts: int = 1,
+    **agreed: Any,
+) -> World:
+    """Run ``workload`` under ``words``; the replay has kept every rule, or this raises."""
+    scenario = scenario_of(words, pacing=pacing, target=target)
+    return played_in(scenario, workload, links, events=events, hosts=hosts, **agreed)
+
+
+def played_in(
+    scenario: Scenario,
+    workload: Workload,
+    links: tuple[LinkModel, ...] = (WIRE,),
+    *,
+    events: int = 0,
+    hosts: int = 1,
+    **agreed: Any,
+) -> World:
+    """Run ``workload`` under ``scenario`` with every checker on."""
+    network = made_network(scenario, links, hosts=hosts, **agreed)
+    transfers = 50 * len(workload) + 100
+    log = fresh_log(events=events, transfers=transfers, episodes=1000)
+    world = world_of(scenario, workload, network, log)
+    run(world, scenario.declared_policy)
+    assert broken_rules(world) == ()
+    return world
