@@ -57,7 +57,8 @@ class PduColumns:
     time_ns: npt.NDArray[np.int64]
     """Packet with the first byte, ns since the epoch."""
     time_last_ns: npt.NDArray[np.int64]
-    """Packet with the last byte (padding and digest included), or the last one seen of it."""
+    """When it was whole (padding and digest included): the packet with its last byte, or a later one that
+    brought bytes missing before that; for a PDU that never was whole, the last packet seen of it."""
     packet: npt.NDArray[np.int64]
     """Packet with the first byte, counted from 1 in its file."""
     file_index: npt.NDArray[np.int32]

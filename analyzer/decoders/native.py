@@ -32,11 +32,8 @@ from analyzer.diagnostics import DiagnosticLog
 from analyzer.errors import UnusableInputError
 from analyzer.iscsi.frames import (
     DIGEST_ON,
-    HOLES_USED,
     ORIGIN_ASSUMED,
     PHASE_JOINED,
-    ROWS_USED,
-    SEGMENTS_USED,
 )
 from analyzer.iscsi.recognition import INITIATOR, TARGET
 from analyzer.network.connections import CONNECTION_COUNT, SIDE_UNKNOWN
@@ -245,7 +242,7 @@ class _Result:
         )
 
     def _pdu_columns(self) -> PduColumns:
-        used = int(self._frames.used[ROWS_USED])
+        used = int(self._frames.ledger[0].rows)
         rows = self._frames.rows[:used]
         connection = self._number[rows["stream"] >> 1] if used else np.zeros(0, np.int32)
         kept = np.flatnonzero((rows["is_void"] == 0) & (connection >= 0))
@@ -253,7 +250,7 @@ class _Result:
         kept = kept[order]
         rows = rows[kept]
         return PduColumns(
-            headers=self._frames.headers[kept],
+            headers=np.ascontiguousarray(rows["header"]),
             time_ns=rows["time_ns"].copy(),
             time_last_ns=rows["time_last_ns"].copy(),
             packet=rows["packet"].copy(),
@@ -268,11 +265,11 @@ class _Result:
             segment_offset=rows["segment_offset"].copy(),
             ahs_bytes=rows["ahs_bytes"].copy(),
             segment_bytes=rows["segment_bytes"].copy(),
-            segments=self._frames.segments[: int(self._frames.used[SEGMENTS_USED])].copy(),
+            segments=self._frames.segments[: int(self._frames.ledger[0].segment_bytes)].copy(),
         )
 
     def _hole_columns(self) -> HoleColumns:
-        holes = self._frames.holes[: int(self._frames.used[HOLES_USED])]
+        holes = self._frames.holes[: int(self._frames.ledger[0].holes)]
         connection = self._number[holes["stream"] >> 1] if len(holes) else np.zeros(0, np.int32)
         kept = np.flatnonzero(connection >= 0)
         kept = kept[np.argsort(holes["at_ns"][kept], kind="stable")]

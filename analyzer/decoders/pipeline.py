@@ -13,27 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from analyzer.byte_order import Bytes
+from analyzer.byte_order import Bytes, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
-from analyzer.iscsi.frames import (
-    HOLES_USED,
-    IGNORED,
-    KEPT_LIMIT,
-    ROWS_USED,
-    SEGMENTS_USED,
-    Frames,
-    no_frames,
-    with_room,
-)
-from analyzer.iscsi.framing import (
-    close_pair,
-    finish_framing,
-    note_hole,
-    open_stream,
-    passes_through_data,
-    take_bytes,
-    take_gap,
-)
+from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, with_room
+from analyzer.iscsi.framing import finish_stream as finish_framing
+from analyzer.iscsi.framing import open_stream, passes_through_data, take_bytes, take_gap
 from analyzer.iscsi.headers import HEADER_BYTES
 from analyzer.network.connections import (
     CONNECTION_COUNT,
@@ -78,6 +62,17 @@ def _is_hinted(connections: npt.NDArray[np.void], index: int, ports: npt.NDArray
 
 
 @njit(cache=True, nogil=True)
+def _note_hole(hole: Record, run: Record, is_framing_kept: bool) -> None:
+    hole.stream, hole.at_ns, hole.file_index, hole.packet = (
+        run.stream,
+        run.time_ns,
+        run.file_index,
+        run.packet,
+    )
+    hole.lost_bytes, hole.is_framing_kept = run.gap, wide(is_framing_kept)
+
+
+@njit(cache=True, nogil=True)
 def _frame_runs(
     runs: npt.NDArray[np.void],
     first: int,
@@ -89,40 +84,57 @@ def _frame_runs(
     frames: Frames,
 ) -> int:
     """Frame runs ``first`` to ``count``: the first one for which there was no room."""
-    used, streams = frames.used, frames.streams
-    row_room, segment_room, hole_room = len(frames.rows), len(frames.segments), len(frames.holes)
+    streams, rows, segments, holes = frames.streams, frames.rows, frames.segments, frames.holes
+    ledger = frames.ledger[0]
     for position in range(first, count):
         run = runs[position]
-        if passes_through_data(streams[run.stream], run.length, run.gap + run.cut + run.kind, run.time_ns):
+        index = run.stream
+        stream = streams[index]
+        if passes_through_data(stream, run.length, run.gap + run.cut + run.kind, run.ready_ns):
             continue
         if (
-            used[ROWS_USED] + run.length // HEADER_BYTES + 3 > row_room
-            or used[SEGMENTS_USED] + run.length + 3 * KEPT_LIMIT > segment_room
-            or used[HOLES_USED] >= hole_room
+            ledger.rows + run.length // HEADER_BYTES + 3 > len(rows)
+            or ledger.segment_bytes + run.length + 3 * KEPT_LIMIT > len(segments)
+            or ledger.holes >= len(holes)
         ):
             return position
+        peer, pair = streams[index ^ 1], streams[index & ~1]
         if run.kind != RUN_BYTES:
-            is_hinted = _is_hinted(connections, run.stream >> 1, ports)
-            open_stream(frames, run.stream, run.kind == RUN_OPENED, is_hinted)
+            is_hinted = _is_hinted(connections, index >> 1, ports)
+            open_stream(stream, peer, pair, run.kind == RUN_OPENED, is_hinted)
         if run.gap > 0:
-            is_kept = take_gap(frames, run.stream, run.gap, run.time_ns, run.packet)
-            note_hole(frames, run.stream, run.gap, is_kept, run.time_ns, run.packet, run.file_index)
+            is_kept = take_gap(rows, stream, pair, run.gap, run.time_ns, run.packet)
+            _note_hole(holes[ledger.holes], run, is_kept)
+            ledger.holes += 1
         if run.length > 0:
             data = store if run.is_stored else chunk
             take_bytes(
-                frames,
-                run.stream,
+                rows,
+                segments,
+                ledger,
+                index,
+                stream,
+                peer,
                 data,
                 run.offset,
                 run.offset + run.length,
                 run.time_ns,
+                run.ready_ns,
                 run.packet,
                 run.file_index,
             )
         if run.cut > 0:
-            take_gap(frames, run.stream, run.cut, run.time_ns, run.packet)
-            frames.streams[run.stream].last_ns = run.time_ns
+            stream.last_ns = run.ready_ns
+            take_gap(rows, stream, pair, run.cut, run.time_ns, run.packet)
     return count
+
+
+@njit(cache=True, nogil=True)
+def _finish_streams(frames: Frames, end: int) -> None:
+    for index in range(end):
+        stream = frames.streams[index]
+        if stream.is_open:
+            finish_framing(frames.rows, stream, frames.streams[index ^ 1], frames.streams[index & ~1])
 
 
 class Pipeline:
@@ -177,7 +189,7 @@ class Pipeline:
         while index < streams:
             index = finish_all(self.table, self.waiting, index)
             self._frame(nothing)
-        finish_framing(self.frames, 0, streams)
+        _finish_streams(self.frames, streams)
 
     def _frame(self, chunk: Bytes) -> None:
         count = take_runs(self.waiting)
@@ -226,9 +238,9 @@ class Pipeline:
             : (len(needless) + 1) // 2
         ]
         for index in oldest.tolist():
-            drop_waiting(self.waiting, self.table.streams[2 * index])
-            drop_waiting(self.waiting, self.table.streams[2 * index + 1])
-            close_pair(self.frames, 2 * index)
-        rows = self.frames.rows[: int(self.frames.used[ROWS_USED])]
+            for stream in (2 * index, 2 * index + 1):
+                drop_waiting(self.waiting.nodes, self.waiting.ledger[0], self.table.streams[stream])
+            self.frames.streams["is_open"][2 * index : 2 * index + 2] = 0
+        rows = self.frames.rows[: int(self.frames.ledger[0].rows)]
         rows["is_void"][np.isin(rows["stream"] >> 1, oldest)] = 1
         release(self.table, oldest)

@@ -33,6 +33,12 @@ _TABLES = _tables()
 
 
 @njit(cache=True, nogil=True)
+def crc32c_byte(crc: int, value: int) -> int:
+    """The running value after one byte."""
+    return (crc >> 8) ^ _TABLES[0, (crc ^ value) & 0xFF]
+
+
+@njit(cache=True, nogil=True)
 def crc32c_more(crc: int, data: Bytes, at: int, end: int) -> int:
     """The running value after ``data[at:end]``; begin with CRC_START, end with ``crc32c_end``."""
     t = _TABLES
@@ -51,7 +57,7 @@ def crc32c_more(crc: int, data: Bytes, at: int, end: int) -> int:
         )
         at += 8
     while at < end:
-        crc = (crc >> 8) ^ t[0, (crc ^ wide(data[at])) & 0xFF]
+        crc = crc32c_byte(crc, wide(data[at]))
         at += 1
     return crc
 

@@ -54,6 +54,8 @@ STREAM = np.dtype(
             ("state", "i8"),
             ("role", "i8"),  # who sends: 0 = not known
             ("position", "i8"),  # of the next byte
+            ("part", "u1", (48,)),  # a header that came in pieces
+            ("held", "u1", (96,)),  # the last bytes searched, which may begin a header
             ("alignment", "i8"),  # position modulo 4 of headers; -1 = not known
             ("left", "i8"),  # bytes of the present part to come
             ("have", "i8"),  # header bytes collected, or bytes held back while searching
@@ -77,6 +79,7 @@ STREAM = np.dtype(
             # How much the framing is to be believed.
             ("is_confirmed", "i8"),
             ("chain", "i8"),  # headers in a row
+            ("untried_position", "i8"),  # where a data digest may stand that could not be tried; -1 = nowhere
             ("tentative_0", "i8"),  # rows to be withdrawn should the chain break; -1 = none
             ("tentative_1", "i8"),
             ("was_confirmed", "i8"),  # at any time before
@@ -102,6 +105,7 @@ ROW = np.dtype(
     (
         np.record,
         [
+            ("header", "u1", (48,)),
             ("time_ns", "i8"),
             ("time_last_ns", "i8"),
             ("packet", "i8"),
@@ -132,58 +136,48 @@ HOLE = np.dtype(
     )
 )
 
-ROWS_USED, SEGMENTS_USED, HOLES_USED, _USED_ITEMS = range(4)
+LEDGER = np.dtype((np.record, [("rows", "i8"), ("segment_bytes", "i8"), ("holes", "i8")]))
+"""How much of each growing column is used."""
 
 
 class Frames(NamedTuple):
     """Framing of all streams, and the PDUs found so far."""
 
     streams: npt.NDArray[np.void]
-    parts: Bytes
-    """Shape (streams, 48): a header that came in pieces."""
-    held: Bytes
-    """Shape (streams, 96): the last bytes searched, which may begin a header."""
     rows: npt.NDArray[np.void]
-    headers: Bytes
-    """Shape (rows, 48)."""
     segments: Bytes
     holes: npt.NDArray[np.void]
-    used: npt.NDArray[np.int64]
+    ledger: npt.NDArray[np.void]
+    """Shape (1,)."""
 
 
 def no_frames(streams: int) -> Frames:
     """Framing of so many streams of which nothing is known."""
     return Frames(
         np.zeros(streams, STREAM),
-        np.zeros((streams, HEADER_BYTES), np.uint8),
-        np.zeros((streams, 2 * HEADER_BYTES), np.uint8),
         np.zeros(4096, ROW),
-        np.zeros((4096, HEADER_BYTES), np.uint8),
         np.zeros(1 << 20, np.uint8),
         np.zeros(1024, HOLE),
-        np.zeros(_USED_ITEMS, np.int64),
+        np.zeros(1, LEDGER),
     )
 
 
 def with_room(frames: Frames, streams: int, rows: int, segment_bytes: int, holes: int) -> Frames:
     """The same with room for ``streams`` in all, and for so many more rows, kept bytes and holes."""
-    used_rows, used_bytes, used_holes = (int(used) for used in frames.used)
+    used = frames.ledger[0]
     return Frames(
         _with_length(frames.streams, streams),
-        _with_length(frames.parts, streams),
-        _with_length(frames.held, streams),
-        _with_length(frames.rows, used_rows + rows),
-        _with_length(frames.headers, used_rows + rows),
-        _with_length(frames.segments, used_bytes + segment_bytes),
-        _with_length(frames.holes, used_holes + holes),
-        frames.used,
+        _with_length(frames.rows, int(used.rows) + rows),
+        _with_length(frames.segments, int(used.segment_bytes) + segment_bytes),
+        _with_length(frames.holes, int(used.holes) + holes),
+        frames.ledger,
     )
 
 
 def _with_length(array: npt.NDArray[Any], needed: int) -> npt.NDArray[Any]:
     if needed <= len(array):
         return array
-    larger = np.zeros((max(needed, 2 * len(array)), *array.shape[1:]), array.dtype)
+    larger = np.zeros(max(needed, 2 * len(array)), array.dtype)
     larger[: len(array)] = array
     return larger
 
@@ -197,7 +191,7 @@ def reset_framing(stream: Record, state: int, alignment: int) -> None:
     stream.tentative_0, stream.tentative_1 = -1, -1
     stream.knows_command_number, stream.knows_status_number = 0, 0
     stream.searched_bytes, stream.headers_lost, stream.resynchronised = 0, 0, 0
-    stream.is_last_login, stream.keep_left = 0, 0
+    stream.is_last_login, stream.keep_left, stream.untried_position = 0, 0, -1
 
 
 @njit(cache=True, nogil=True)

@@ -88,8 +88,7 @@ def _bit_tables() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
 
 _RESERVED, _FIXED = _bit_tables()
 
-_NOP_OUT, _COMMAND, _LOGIN, _DATA_OUT, _SNACK = (
-    int(Opcode.NOP_OUT),
+_COMMAND, _LOGIN, _DATA_OUT, _SNACK = (
     int(Opcode.SCSI_COMMAND),
     int(Opcode.LOGIN_REQUEST),
     int(Opcode.DATA_OUT),
@@ -104,6 +103,7 @@ _RESPONSE, _LOGIN_RESPONSE, _DATA_IN, _R2T, _ASYNC, _REJECT = (
     int(Opcode.REJECT),
 )
 _RESERVED_TAG = 0xFFFFFFFF
+_LARGEST_WINDOW = 65_536
 
 
 @njit(cache=True, nogil=True)
@@ -113,20 +113,32 @@ def role_of(opcode: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def recognise(data: Bytes, at: int) -> int:
-    """The opcode of the header in ``data[at:at + 48]``, or NOT_A_HEADER where the bits cannot be one."""
-    first_byte = data[at]
-    flags = data[at + 1]
-    if flags & _RESERVED[first_byte, 1] or flags & _FIXED[first_byte] != _FIXED[first_byte]:
+def may_begin(first_byte: int, flags: int) -> bool:
+    """A quick look at the first two bytes of what may be a header."""
+    return not flags & _RESERVED[first_byte, 1] and flags & _FIXED[first_byte] == _FIXED[first_byte]
+
+
+@njit(cache=True, nogil=True)
+def recognise(header: Bytes) -> int:
+    """The opcode of the header, or NOT_A_HEADER where the bits cannot be one."""
+    first_byte = header[0]
+    if not may_begin(first_byte, header[1]):
         return NOT_A_HEADER
-    for byte in range(48):
-        if data[at + byte] & _RESERVED[first_byte, byte]:
+    for byte in range(2, 48):
+        if header[byte] & _RESERVED[first_byte, byte]:
             return NOT_A_HEADER
     opcode = wide(first_byte & 0x3F)
-    if opcode >= 0x20:
-        is_sound = _is_sound_response(data, at, opcode)
+    flags = wide(header[1])
+    data_bytes = big_24(header, 5)
+    task_tag = big_32(header, 16)
+    if opcode in (_LOGIN, _LOGIN_RESPONSE):
+        is_sound = _is_sound_login(flags, data_bytes) and (opcode == _LOGIN or header[36] <= 3)
+    elif opcode >= 0x20:
+        # MaxCmdSN may be one below ExpCmdSN, never more (RFC 7143 section 4.2.2.1).
+        window = (big_32(header, 32) - big_32(header, 28) + 1) & 0xFFFFFFFF
+        is_sound = window <= _LARGEST_WINDOW and _is_sound_response(header, opcode, flags, task_tag)
     else:
-        is_sound = _is_sound_request(data, at, opcode)
+        is_sound = _is_sound_request(header, opcode, flags, data_bytes, task_tag)
     return opcode if is_sound else NOT_A_HEADER
 
 
@@ -140,74 +152,43 @@ def _is_sound_login(flags: int, data_bytes: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _is_sound_request(data: Bytes, at: int, opcode: int) -> bool:
-    flags = wide(data[at + 1])
-    data_bytes = big_24(data, at + 5)
-    if opcode == _LOGIN:
-        return _is_sound_login(flags, data_bytes)
+def _is_sound_request(header: Bytes, opcode: int, flags: int, data_bytes: int, task_tag: int) -> bool:
     if opcode == _COMMAND:
-        if flags & 7 > 4 or big_32(data, at + 16) == _RESERVED_TAG or data[at + 4] > 64:
+        if flags & 7 > 4 or task_tag == _RESERVED_TAG or header[4] > 64:
             return False
-        return data_bytes == 0 or (flags & 0x20 != 0 and data_bytes <= big_32(data, at + 20))
-    if opcode == _DATA_OUT:
-        return big_32(data, at + 16) != _RESERVED_TAG
-    return True
+        return data_bytes == 0 or (flags & 0x20 != 0 and data_bytes <= big_32(header, 20))
+    return opcode != _DATA_OUT or task_tag != _RESERVED_TAG
 
 
 @njit(cache=True, nogil=True)
-def _is_sound_response(data: Bytes, at: int, opcode: int) -> bool:
-    flags = wide(data[at + 1])
-    data_bytes = big_24(data, at + 5)
-    task_tag = big_32(data, at + 16)
-    # MaxCmdSN may be one below ExpCmdSN, never more (RFC 7143 section 4.2.2.1).
-    window = (big_32(data, at + 32) - big_32(data, at + 28) + 1) & 0xFFFFFFFF
-    if opcode == _LOGIN_RESPONSE:
-        return _is_sound_login(flags, data_bytes) and data[at + 36] <= 3
-    if window > 65_536:
-        return False
-    if opcode == _DATA_IN:
-        has_status = flags & 0x01 != 0
-        return task_tag != _RESERVED_TAG and (not has_status or flags & 0x80 != 0)
-    if opcode == _R2T:
-        return (
-            task_tag != _RESERVED_TAG and big_32(data, at + 20) != _RESERVED_TAG and big_32(data, at + 44) > 0
-        )
-    if opcode == _RESPONSE:
-        return task_tag != _RESERVED_TAG and (data[at + 2] < 2 or data[at + 2] >= 0x80)
+def _is_sound_response(header: Bytes, opcode: int, flags: int, task_tag: int) -> bool:
     if opcode in (_ASYNC, _REJECT):
         return task_tag == _RESERVED_TAG
-    return True
+    if opcode in (_DATA_IN, _R2T, _RESPONSE) and task_tag == _RESERVED_TAG:
+        return False
+    if opcode == _DATA_IN:
+        return not flags & 0x01 or flags & 0x80 != 0
+    if opcode == _R2T:
+        return big_32(header, 20) != _RESERVED_TAG and big_32(header, 44) > 0
+    return opcode != _RESPONSE or header[2] < 2 or header[2] >= 0x80
 
 
 @njit(cache=True, nogil=True)
-def is_common(data: Bytes, at: int, opcode: int) -> bool:
+def is_common(opcode: int, task_tag: int) -> bool:
     """Whether a header may be believed in the middle of other bytes: I/O of a task with a tag."""
-    is_io = opcode in (_COMMAND, _DATA_OUT, _RESPONSE, _DATA_IN, _R2T)
-    return is_io and big_32(data, at + 16) != 0
+    return opcode in (_COMMAND, _DATA_OUT, _RESPONSE, _DATA_IN, _R2T) and task_tag != 0
 
 
 @njit(cache=True, nogil=True)
 def has_command_number(opcode: int) -> bool:
     """Whether bytes 24 (request, CmdSN) or 28 (response, ExpCmdSN) number commands."""
-    return opcode >= 0x20 or (opcode != _DATA_OUT and opcode != _SNACK)
+    return opcode >= 0x20 or (opcode not in (_DATA_OUT, _SNACK))
 
 
 @njit(cache=True, nogil=True)
-def command_number(data: Bytes, at: int, opcode: int) -> int:
-    """CmdSN of a request, ExpCmdSN of a response."""
-    return big_32(data, at + 28) if opcode >= 0x20 else big_32(data, at + 24)
-
-
-@njit(cache=True, nogil=True)
-def has_status_number(data: Bytes, at: int, opcode: int) -> bool:
+def has_status_number(opcode: int, flags: int) -> bool:
     """Whether there is a StatSN (of a response) or an ExpStatSN (of a request)."""
-    return opcode != _DATA_IN or data[at + 1] & 0x01 != 0
-
-
-@njit(cache=True, nogil=True)
-def status_number(data: Bytes, at: int, opcode: int) -> int:
-    """StatSN of a response, ExpStatSN of a request."""
-    return big_32(data, at + 24) if opcode >= 0x20 else big_32(data, at + 28)
+    return opcode != _DATA_IN or flags & 0x01 != 0
 
 
 @njit(cache=True, nogil=True)

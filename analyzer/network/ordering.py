@@ -58,11 +58,15 @@ RUN = np.dtype(
             ("gap", "i8"),  # bytes before them that were lost
             ("cut", "i8"),  # bytes behind them that the snap length cut off
             ("time_ns", "i8"),
+            ("ready_ns", "i8"),  # when these bytes and all before them had come
             ("packet", "i8"),
             ("file_index", "i8"),
         ],
     )
 )
+
+Runs = npt.NDArray[np.void]
+Nodes = npt.NDArray[np.void]
 
 _NODE = np.dtype(
     (
@@ -81,8 +85,19 @@ _NODE = np.dtype(
     )
 )
 
-# Items of the state.
-_RUN_COUNT, _STORE_USED, _NODE_FREE, _NODES_USED, _WAITING_COUNT, _IS_COMPACT, _STATE_ITEMS = range(7)
+_LEDGER = np.dtype(
+    (
+        np.record,
+        [
+            ("runs", "i8"),  # made and not yet taken
+            ("store_bytes", "i8"),  # used from the beginning, holes included
+            ("nodes", "i8"),  # ever used
+            ("free_node", "i8"),  # head of the list of free ones; -1 = none
+            ("waiting", "i8"),  # segments that wait, in all streams
+            ("is_compact", "i8"),  # the store has just been compacted
+        ],
+    )
+)
 
 # Why ``order`` stopped.
 ORDERED_ALL, ORDER_NEEDS_RUNS, ORDER_NEEDS_STORE = range(3)
@@ -94,30 +109,30 @@ class Waiting(NamedTuple):
     nodes: npt.NDArray[np.void]
     store: Bytes
     runs: npt.NDArray[np.void]
-    state: npt.NDArray[np.int64]
+    ledger: npt.NDArray[np.void]
+    """Shape (1,)."""
 
 
 def nothing_waiting() -> Waiting:
     """No segment waits."""
-    state = np.zeros(_STATE_ITEMS, np.int64)
-    state[_NODE_FREE] = -1
-    return Waiting(np.zeros(NODES, _NODE), np.empty(STORE_BYTES, np.uint8), np.zeros(RUNS, RUN), state)
+    ledger = np.zeros(1, _LEDGER)
+    ledger[0].free_node = -1
+    return Waiting(np.zeros(NODES, _NODE), np.empty(STORE_BYTES, np.uint8), np.zeros(RUNS, RUN), ledger)
 
 
 def take_runs(waiting: Waiting) -> int:
     """How many runs stand in ``waiting.runs``; they count as taken, and must be used before more are made."""
-    count = int(waiting.state[_RUN_COUNT])
-    waiting.state[_RUN_COUNT] = 0
+    count = int(waiting.ledger[0].runs)
+    waiting.ledger[0].runs = 0
     return count
 
 
 def compacted(waiting: Waiting) -> Waiting:
     """The same, with the store's holes closed. Only when all runs were taken and used."""
     store = np.empty_like(waiting.store)
-    waiting.state[_STORE_USED] = _copy_waiting(
-        waiting.nodes, int(waiting.state[_NODES_USED]), waiting.store, store
-    )
-    waiting.state[_IS_COMPACT] = 1
+    ledger = waiting.ledger[0]
+    ledger.store_bytes = _copy_waiting(waiting.nodes, int(ledger.nodes), waiting.store, store)
+    ledger.is_compact = 1
     return waiting._replace(store=store)
 
 
@@ -127,7 +142,8 @@ def _copy_waiting(nodes: npt.NDArray[np.void], count: int, old: Bytes, new: Byte
     for index in range(count):
         node = nodes[index]
         if node.stream >= 0:
-            new[used : used + node.captured] = old[node.offset : node.offset + node.captured]
+            for byte in range(node.captured):
+                new[used + byte] = old[node.offset + byte]
             node.offset = used
             used += node.captured
     return used
@@ -135,7 +151,8 @@ def _copy_waiting(nodes: npt.NDArray[np.void], count: int, old: Bytes, new: Byte
 
 @njit(cache=True, nogil=True)
 def _emit(
-    waiting: Waiting,
+    runs: Runs,
+    ledger: Record,
     kind: int,
     stream: int,
     is_stored: int,
@@ -147,10 +164,11 @@ def _emit(
     packet: int,
     file_index: int,
 ) -> None:
-    run = waiting.runs[waiting.state[_RUN_COUNT]]
-    waiting.state[_RUN_COUNT] += 1
+    run = runs[ledger.runs]
+    ledger.runs += 1
     run.stream, run.kind, run.is_stored, run.offset, run.length = stream, kind, is_stored, offset, length
-    run.gap, run.cut, run.time_ns, run.packet, run.file_index = gap, cut, time_ns, packet, file_index
+    run.gap, run.cut, run.time_ns, run.ready_ns = gap, cut, time_ns, time_ns
+    run.packet, run.file_index = packet, file_index
 
 
 @njit(cache=True, nogil=True)
@@ -160,28 +178,32 @@ def _advance(stream: Record, size: int) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _free_node(waiting: Waiting, index: int) -> None:
-    state, node = waiting.state, waiting.nodes[index]
+def _free_node(nodes: Nodes, ledger: Record, index: int) -> None:
+    node = nodes[index]
     node.stream = -1
-    node.next = state[_NODE_FREE]
-    state[_NODE_FREE] = index
-    state[_WAITING_COUNT] -= 1
+    node.next = ledger.free_node
+    ledger.free_node = index
+    ledger.waiting -= 1
 
 
 @njit(cache=True, nogil=True)
-def drop_waiting(waiting: Waiting, stream: Record) -> None:
+def drop_waiting(nodes: Nodes, ledger: Record, stream: Record) -> None:
     """Forget what waits in a stream whose bytes nobody wants."""
     while stream.waiting_head >= 0:
         head = stream.waiting_head
-        stream.waiting_head = waiting.nodes[head].next
-        _free_node(waiting, head)
+        stream.waiting_head = nodes[head].next
+        _free_node(nodes, ledger, head)
     stream.waiting_tail, stream.waiting_count, stream.waiting_bytes = -1, 0, 0
 
 
 @njit(cache=True, nogil=True)
-def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
-    """Hand on what waits and is in turn, giving up missing bytes before position ``limit``."""
-    nodes = waiting.nodes
+def _drain(
+    nodes: Nodes, runs: Runs, ledger: Record, index: int, stream: Record, limit: int, ready_ns: int
+) -> None:
+    """Hand on what waits and is in turn, giving up missing bytes before position ``limit``.
+
+    ``ready_ns`` is the time of the segment that brought what was missing, or 0 where none did.
+    """
     while stream.waiting_head >= 0:
         head = stream.waiting_head
         node = nodes[head]
@@ -192,7 +214,20 @@ def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
             stream.lost_bytes += gap
             _advance(stream, gap)
             if node.position > stream.next_position:
-                _emit(waiting, RUN_BYTES, index, 0, 0, 0, gap, 0, node.time_ns, node.packet, node.file_index)
+                _emit(
+                    runs,
+                    ledger,
+                    RUN_BYTES,
+                    index,
+                    0,
+                    0,
+                    0,
+                    gap,
+                    0,
+                    node.time_ns,
+                    node.packet,
+                    node.file_index,
+                )
                 return
         else:
             gap = wide(0)
@@ -201,7 +236,8 @@ def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
         at_hand = max(node.captured - stale, 0)
         if fresh > 0:
             _emit(
-                waiting,
+                runs,
+                ledger,
                 RUN_BYTES,
                 index,
                 1,
@@ -213,17 +249,18 @@ def _drain(waiting: Waiting, index: int, stream: Record, limit: int) -> None:
                 node.packet,
                 node.file_index,
             )
+            runs[ledger.runs - 1].ready_ns = max(node.time_ns, ready_ns)
             _advance(stream, fresh)
         stream.waiting_head = node.next
         if node.next < 0:
             stream.waiting_tail = -1
         stream.waiting_count -= 1
         stream.waiting_bytes -= node.captured
-        _free_node(waiting, head)
+        _free_node(nodes, ledger, head)
 
 
 @njit(cache=True, nogil=True)
-def _find_predecessor(nodes: npt.NDArray[np.void], stream: Record, position: int) -> int:
+def _find_predecessor(nodes: Nodes, stream: Record, position: int) -> int:
     """The last waiting segment that begins at or before ``position``; -1 where there is none."""
     if stream.waiting_tail >= 0 and nodes[stream.waiting_tail].position <= position:
         return stream.waiting_tail
@@ -237,7 +274,9 @@ def _find_predecessor(nodes: npt.NDArray[np.void], stream: Record, position: int
 
 @njit(cache=True, nogil=True)
 def _keep_waiting(
-    waiting: Waiting,
+    nodes: Nodes,
+    store: Bytes,
+    ledger: Record,
     chunk: Bytes,
     index: int,
     stream: Record,
@@ -249,24 +288,24 @@ def _keep_waiting(
     packet: int,
     file_index: int,
 ) -> None:
-    nodes, state = waiting.nodes, waiting.state
     before = _find_predecessor(nodes, stream, position)
     if before >= 0 and nodes[before].position + nodes[before].length >= position + length:
         stream.retransmitted += 1
         return
-    if state[_NODE_FREE] >= 0:
-        new = state[_NODE_FREE]
-        state[_NODE_FREE] = nodes[new].next
+    if ledger.free_node >= 0:
+        new = ledger.free_node
+        ledger.free_node = nodes[new].next
     else:
-        new = state[_NODES_USED]
-        state[_NODES_USED] += 1
-    state[_WAITING_COUNT] += 1
+        new = ledger.nodes
+        ledger.nodes += 1
+    ledger.waiting += 1
     node = nodes[new]
     node.stream, node.position, node.captured, node.length = index, position, captured, length
     node.time_ns, node.packet, node.file_index = time_ns, packet, file_index
-    node.offset = state[_STORE_USED]
-    waiting.store[node.offset : node.offset + captured] = chunk[offset : offset + captured]
-    state[_STORE_USED] += captured
+    node.offset = ledger.store_bytes
+    for byte in range(captured):
+        store[node.offset + byte] = chunk[offset + byte]
+    ledger.store_bytes += captured
     if before < 0:
         node.next = stream.waiting_head
         stream.waiting_head = new
@@ -290,7 +329,7 @@ def _step(stream: Record, sequence: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _begin_stream(
-    waiting: Waiting, index: int, stream: Record, sequence: int, flags: int, time_ns: int
+    runs: Runs, ledger: Record, index: int, stream: Record, sequence: int, flags: int, time_ns: int
 ) -> None:
     kind = RUN_JOINED
     if flags & SYN:
@@ -299,19 +338,21 @@ def _begin_stream(
         sequence = (sequence + 1) & _SEQUENCE_MASK
     stream.is_known = 1
     stream.next_sequence = sequence
-    _emit(waiting, kind, index, 0, 0, 0, 0, 0, time_ns, 0, 0)
+    _emit(runs, ledger, kind, index, 0, 0, 0, 0, 0, time_ns, 0, 0)
 
 
 @njit(cache=True, nogil=True)
-def _has_waiting_room(waiting: Waiting, captured: int) -> bool:
-    state = waiting.state
-    has_node = state[_NODE_FREE] >= 0 or state[_NODES_USED] < len(waiting.nodes)
-    return has_node and state[_STORE_USED] + captured <= len(waiting.store)
+def _has_waiting_room(nodes: Nodes, store: Bytes, ledger: Record, captured: int) -> bool:
+    has_node = ledger.free_node >= 0 or ledger.nodes < len(nodes)
+    return has_node and ledger.store_bytes + captured <= len(store)
 
 
 @njit(cache=True, nogil=True)
 def _take_payload(
-    waiting: Waiting,
+    nodes: Nodes,
+    store: Bytes,
+    runs: Runs,
+    ledger: Record,
     chunk: Bytes,
     segment: Record,
     index: int,
@@ -341,22 +382,24 @@ def _take_payload(
     if step > 0 and (
         stream.waiting_count >= WAITING_SEGMENTS_LIMIT
         or stream.waiting_bytes + captured > WAITING_BYTES_LIMIT
-        or not _has_waiting_room(waiting, captured)
+        or not _has_waiting_room(nodes, store, ledger, captured)
     ):
         counters[GIVEN_UP] += 1
         target = stream.next_position + step
-        _drain(waiting, index, stream, target)
+        _drain(nodes, runs, ledger, index, stream, target, wide(0))
         step = target - stream.next_position
         if step > 0:
             stream.lost_bytes += step
-            _emit(waiting, RUN_BYTES, index, 0, 0, 0, step, 0, time_ns, packet, file_index)
+            _emit(runs, ledger, RUN_BYTES, index, 0, 0, 0, step, 0, time_ns, packet, file_index)
             _advance(stream, step)
             step = wide(0)
         elif step < 0:
             return
     if step > 0:
         _keep_waiting(
-            waiting,
+            nodes,
+            store,
+            ledger,
             chunk,
             index,
             stream,
@@ -369,12 +412,14 @@ def _take_payload(
             file_index,
         )
         return
-    _emit(waiting, RUN_BYTES, index, 0, offset, captured, 0, length - captured, time_ns, packet, file_index)
+    _emit(
+        runs, ledger, RUN_BYTES, index, 0, offset, captured, 0, length - captured, time_ns, packet, file_index
+    )
     _advance(stream, length)
     if stream.timed_position < 0:
         stream.timed_position, stream.timed_ns = stream.next_position, time_ns
     if stream.waiting_head >= 0:
-        _drain(waiting, index, stream, wide(0))
+        _drain(nodes, runs, ledger, index, stream, wide(0), time_ns)
 
 
 @njit(cache=True, nogil=True)
@@ -432,18 +477,20 @@ def _is_new(stream: Record, flags: int, sequence: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def finish_stream(table: ConnectionTable, waiting: Waiting, index: int) -> bool:
+def _finish_stream(
+    connection: Record, stream: Record, nodes: Nodes, runs: Runs, ledger: Record, index: int
+) -> bool:
     """Hand on all that waits and count what was acknowledged yet never seen: false if runs lack room."""
-    stream = table.streams[index]
-    if waiting.state[_RUN_COUNT] + stream.waiting_count + 2 > len(waiting.runs):
+    if ledger.runs + stream.waiting_count + 2 > len(runs):
         return False
-    _drain(waiting, index, stream, wide(_FAR))
+    _drain(nodes, runs, ledger, index, stream, wide(_FAR), wide(0))
     missing = stream.acknowledged - stream.next_position
     # One byte more may be the sequence number of a FIN that was not recorded.
     if stream.is_known and missing > 1:
-        connection = table.connections[index >> 1]
         stream.lost_bytes += missing
-        _emit(waiting, RUN_BYTES, index, 0, 0, 0, missing, 0, connection.last_ns, 0, connection.file_index)
+        _emit(
+            runs, ledger, RUN_BYTES, index, 0, 0, 0, missing, 0, connection.last_ns, 0, connection.file_index
+        )
         _advance(stream, missing)
     return True
 
@@ -451,11 +498,16 @@ def finish_stream(table: ConnectionTable, waiting: Waiting, index: int) -> bool:
 @njit(cache=True, nogil=True)
 def finish_all(table: ConnectionTable, waiting: Waiting, first: int) -> int:
     """Finish every stream from number ``first`` on: the first one that found no room for its runs."""
-    for index in range(first, 2 * table.counters[CONNECTION_COUNT]):
-        connection = table.connections[index >> 1]
-        if connection.is_used and not connection.is_ignored and not finish_stream(table, waiting, index):
+    connections, streams = table.connections, table.streams
+    nodes, runs, ledger = waiting.nodes, waiting.runs, waiting.ledger[0]
+    count = 2 * table.counters[CONNECTION_COUNT]
+    for index in range(first, count):
+        connection = connections[index >> 1]
+        if not connection.is_used or connection.is_ignored:
+            continue
+        if not _finish_stream(connection, streams[index], nodes, runs, ledger, index):
             return index
-    return 2 * table.counters[CONNECTION_COUNT]
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -480,7 +532,8 @@ def _hand_on(run: Record, index: int, stream: Record, segment: Record, packet: i
         segment.offset,
         segment.captured,
     )
-    run.gap, run.cut, run.time_ns = 0, length - segment.captured, segment.time_ns
+    run.gap, run.cut = 0, length - segment.captured
+    run.time_ns, run.ready_ns = segment.time_ns, segment.time_ns
     run.packet, run.file_index = packet, file_index
     stream.segments += 1
     stream.largest = max(stream.largest, length)
@@ -495,9 +548,11 @@ def _is_late(stream: Record, packets: int) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _give_up_missing(waiting: Waiting, index: int, stream: Record, packets: int) -> None:
+def _give_up_missing(
+    nodes: Nodes, runs: Runs, ledger: Record, index: int, stream: Record, packets: int
+) -> None:
     """What the peer has acknowledged and is still missing was lost by the recorder."""
-    _drain(waiting, index, stream, stream.acknowledged)
+    _drain(nodes, runs, ledger, index, stream, stream.acknowledged, wide(0))
     stream.missing_since = -1 if stream.acknowledged <= stream.next_position else packets
 
 
@@ -526,9 +581,9 @@ def order(
     There must be room in ``table`` for a connection per segment, or some are left out.
     """
     connections, streams, slots, counters = table.connections, table.streams, table.slots, table.counters
-    runs, state, store_bytes = waiting.runs, waiting.state, len(waiting.store)
-    if state[_WAITING_COUNT] == 0:
-        state[_STORE_USED] = 0
+    nodes, store, runs, ledger = waiting.nodes, waiting.store, waiting.runs, waiting.ledger[0]
+    if ledger.waiting == 0:
+        ledger.store_bytes = 0
     for row in range(first, count):
         segment = segments[row]
         side = side_of_sender(segment)
@@ -539,13 +594,13 @@ def order(
         waits = wide(0)
         if found >= 0:
             waits = streams[2 * found].waiting_count + streams[2 * found + 1].waiting_count
-        if state[_RUN_COUNT] + waits + 8 > len(runs):
+        if ledger.runs + waits + 8 > len(runs):
             return row, ORDER_NEEDS_RUNS
-        if state[_STORE_USED] + segment.captured > store_bytes and not state[_IS_COMPACT]:
+        if ledger.store_bytes + segment.captured > len(store) and not ledger.is_compact:
             return row, ORDER_NEEDS_STORE
         if found >= 0 and _is_new(streams[2 * found + side], flags, segment.sequence):
-            finish_stream(table, waiting, 2 * found)
-            finish_stream(table, waiting, 2 * found + 1)
+            for old in (2 * found, 2 * found + 1):
+                _finish_stream(connections[found], streams[old], nodes, runs, ledger, old)
             found = wide(-1)
         if found < 0:
             found = make_connection(table, place, segment, side)
@@ -557,27 +612,29 @@ def order(
         if flags & (SYN | FIN | RST) or connection.rtt_ns == 0:
             _note_flags(connection, side, flags, segment.time_ns)
         if connection.is_ignored:
-            drop_waiting(waiting, streams[2 * found])
-            drop_waiting(waiting, streams[2 * found + 1])
+            drop_waiting(nodes, ledger, streams[2 * found])
+            drop_waiting(nodes, ledger, streams[2 * found + 1])
             continue
         index = 2 * found + side
         stream, peer = streams[index], streams[index ^ 1]
         # A lone byte may be a keep-alive, whose number is one too low to begin with.
         if not stream.is_known and (length > 1 or flags & SYN):
-            _begin_stream(waiting, index, stream, segment.sequence, flags, segment.time_ns)
+            _begin_stream(runs, ledger, index, stream, segment.sequence, flags, segment.time_ns)
         if length and _follows(stream, segment):
-            _hand_on(runs[state[_RUN_COUNT]], index, stream, segment, packet, file_index)
-            state[_RUN_COUNT] += 1
+            _hand_on(runs[ledger.runs], index, stream, segment, packet, file_index)
+            ledger.runs += 1
         elif length and stream.is_known:
-            _take_payload(waiting, chunk, segment, index, stream, packet, file_index, counters)
+            _take_payload(
+                nodes, store, runs, ledger, chunk, segment, index, stream, packet, file_index, counters
+            )
         if flags & FIN and stream.is_known and stream.fin_position < 0:
             behind = (segment.sequence + length) & _SEQUENCE_MASK
             stream.fin_position = stream.next_position + _step(stream, behind)
         if flags & ACK and peer.is_known:
             _take_acknowledgement(peer, segment.acknowledgement, connection.packets, segment.time_ns)
         if _is_late(stream, connection.packets):
-            _give_up_missing(waiting, index, stream, connection.packets)
+            _give_up_missing(nodes, runs, ledger, index, stream, connection.packets)
         if _is_late(peer, connection.packets):
-            _give_up_missing(waiting, index ^ 1, peer, connection.packets)
-    state[_IS_COMPACT] = 0
+            _give_up_missing(nodes, runs, ledger, index ^ 1, peer, connection.packets)
+    ledger.is_compact = 0
     return count, ORDERED_ALL

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.decoders.decoded import DecodedCapture
+from analyzer.decoders.decoded import END_RESET, DecodedCapture
 from analyzer.decoders.native import decode
 from analyzer.iscsi.headers import DATA_IN, FROM_INITIATOR, FROM_TARGET, data_length, view
 from tests.live import tool
@@ -93,28 +93,29 @@ def _split_frame(columns: list[list[int]]) -> list[tuple[int | None, ...]]:
 
 def rows_of_native(capture: DecodedCapture, times: dict[int, int]) -> Counter[tuple[int | None, ...]]:
     """The same from the PDU columns; ``times`` maps the time of a packet to its number."""
-    headers = capture.pdus.headers
-    initiator, target, data_in = (view(headers, layout) for layout in (FROM_INITIATOR, FROM_TARGET, DATA_IN))
-    lengths = data_length(target)
-    rows: Counter[tuple[int | None, ...]] = Counter()
-    for row in range(len(headers)):
-        opcode = int(target["opcode_byte"][row]) & 0x3F
-        from_target = opcode >= 0x20
-        rows[
-            (
-                opcode,
-                int(target["initiator_task_tag"][row]),
-                int(initiator["cmd_sn"][row]) if opcode in HAS_CMD_SN else None,
-                int(target["stat_sn"][row]) if from_target else None,
-                int(target["exp_cmd_sn"][row]) if from_target else None,
-                int(target["max_cmd_sn"][row]) if from_target else None,
-                int(data_in["data_sn"][row]) if opcode in HAS_DATA_SN else None,
-                int(data_in["buffer_offset"][row]) if opcode in (*HAS_DATA_SN, R2T) else None,
-                int(lengths[row]),
-                times[int(capture.pdus.time_last_ns[row])],
-            )
-        ] += 1
-    return rows
+    return Counter(
+        (*row_of_header(capture, row), times[int(capture.pdus.time_last_ns[row])])
+        for row in range(len(capture.pdus))
+    )
+
+
+def row_of_header(capture: DecodedCapture, row: int) -> tuple[int | None, ...]:
+    """What the header of one PDU says, in the order of the other decoder's fields."""
+    header = capture.pdus.headers[row : row + 1]
+    initiator, target, data = (view(header, layout)[0] for layout in (FROM_INITIATOR, FROM_TARGET, DATA_IN))
+    opcode = int(target["opcode_byte"]) & 0x3F
+    from_target = opcode >= 0x20
+    return (
+        opcode,
+        int(target["initiator_task_tag"]),
+        int(initiator["cmd_sn"]) if opcode in HAS_CMD_SN else None,
+        int(target["stat_sn"]) if from_target else None,
+        int(target["exp_cmd_sn"]) if from_target else None,
+        int(target["max_cmd_sn"]) if from_target else None,
+        int(data["data_sn"]) if opcode in HAS_DATA_SN else None,
+        int(data["buffer_offset"]) if opcode in (*HAS_DATA_SN, R2T) else None,
+        int(data_length(view(header, FROM_TARGET))[0]),
+    )
 
 
 def times_of_packets(path: Path) -> dict[int, int]:
@@ -139,6 +140,16 @@ def times_of_packets(path: Path) -> dict[int, int]:
     return times
 
 
+def last_before_reset(capture: DecodedCapture) -> list[int]:
+    """The last PDU of each direction of the connections that were reset."""
+    pdus = capture.pdus
+    last: dict[tuple[int, bool], int] = {}
+    for row in range(len(pdus)):
+        if capture.connections.end[pdus.connection_index[row]] == END_RESET:
+            last[int(pdus.connection_index[row]), bool(pdus.from_target[row])] = row
+    return list(last.values())
+
+
 @pytest.mark.tools
 @pytest.mark.parametrize("path", clean_captures(), ids=lambda path: path.name.split(".pcap")[0])
 def test_pdu_table_equals_tshark(path: Path, tmp_path: Path) -> None:
@@ -150,5 +161,9 @@ def test_pdu_table_equals_tshark(path: Path, tmp_path: Path) -> None:
     native = rows_of_native(capture, times_of_packets(plain))
     wireshark = rows_of_tshark(plain, ports)
     assert native.total() > 30
-    assert native - wireshark == Counter()
+    # What only the native decoder shows: the PDU that a reset cut short, and Async Messages, some of
+    # which tshark 4.0 takes for other data (the initiator's own log has them).
+    unfinished = {row_of_header(capture, row) for row in last_before_reset(capture)}
+    only_native = native - wireshark
+    assert [row for row in only_native if row[0] != 0x32 and row[:-1] not in unfinished] == []
     assert wireshark - native == Counter()
