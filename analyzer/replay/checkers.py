@@ -1,10 +1,13 @@
 """Checkers: the rules that every finished replay must have kept, read from what it left behind.
 
-They stand apart from the engine and share none of its code but the names of fields. A checker gives
-the rules that were broken, in sentences; an empty tuple is a clean run. Rules about links need a log of transfers.
+They stand apart from the engine and share none of its code but the names of fields. A checker
+gives the rules that were broken, in sentences; an empty tuple is a clean run. Rules about links
+need a log of transfers.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +56,7 @@ def _causes(world: World) -> list[str]:
     """No step before the one that leads to it, and no request before the completion that it waits for."""
     found = []
     progress, requests = world.progress, world.requests
-    for before, after in zip(STEPS, STEPS[1:], strict=False):
+    for before, after in pairwise(STEPS):
         early = int((progress[after] < progress[before]).sum())
         if early:
             found.append(f"{early} requests have {after} before {before}")

@@ -56,7 +56,11 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         grant_ns=column("grant_ns", np.int64),
         recorded_path=column("recorded_path", np.int32),
         issued_ns=column("issued_ns", np.int64),
-        pacing=Pacing(column("predecessor", np.int32, NONE), column("think_ns", np.int64)),
+        pacing=Pacing(
+            column("predecessor", np.int32, NONE),
+            column("think_ns", np.int64),
+            np.ones(requests, np.bool_),
+        ),
         assumptions=(),
     )
     if columns:

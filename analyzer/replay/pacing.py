@@ -15,7 +15,6 @@ import numpy.typing as npt
 from numba import njit
 
 from analyzer.replay.recorded_links import RecordedLinks
-from analyzer.replay.service_times import TOLERANCE_NS
 from analyzer.replay.state import NONE
 from analyzer.serial_numbers import unwrap
 from analyzer.tables.folder import Timeline
@@ -41,10 +40,14 @@ class Issues:
 
 @dataclass(frozen=True, slots=True)
 class Pacing:
-    """Shape (requests,), in order of issue: the request waited for (or NONE) and the delay behind it."""
+    """Shape (requests,), in order of issue: the request waited for (or NONE) and the delay behind it.
+
+    ``is_exact`` where the capture shows when the request was asked for.
+    """
 
     predecessor: Int32s
     think_ns: Int64s
+    is_exact: Bools
 
 
 def issues(timeline: Timeline, links: RecordedLinks) -> Issues:
@@ -69,15 +72,9 @@ def _busy_since(timeline: Timeline, links: RecordedLinks) -> Int64s:
     """Since when the lane towards the target was busy up to each command, shape (tasks,)."""
     pdus = links.pdus
     since = timeline.values("tasks", "command_ns").astype(np.int64)
-    if not len(pdus.task):
-        return since
-    gap = np.full(len(pdus.task), np.iinfo(np.int64).max)
-    gap[1:] = pdus.begin_ns[1:] - pdus.end_ns[:-1]
-    idle = gap > pdus.packet_ns[pdus.lane] + TOLERANCE_NS
-    idle[1:] |= pdus.lane[1:] != pdus.lane[:-1]
-    stretch = np.maximum.accumulate(np.where(idle, np.arange(len(idle)), 0))
-    commands = np.flatnonzero((pdus.opcode == SCSI_COMMAND) & (pdus.task >= 0) & ~idle)
-    np.minimum.at(since, pdus.task[commands], pdus.begin_ns[stretch[commands]])
+    commands = np.flatnonzero((pdus.opcode == SCSI_COMMAND) & (pdus.task >= 0))
+    queued = commands[pdus.busy_since_ns[commands] < pdus.begin_ns[commands]]
+    np.minimum.at(since, pdus.task[queued], pdus.busy_since_ns[queued])
     return since
 
 
@@ -103,7 +100,7 @@ def linked(
     exact = is_linked & (earliest_ns == latest_ns)
     usual = int(np.median(longest[exact])) if exact.any() else 0
     think = np.where(exact, longest, np.clip(usual, shortest, longest))
-    return Pacing(predecessor, think)
+    return Pacing(predecessor, think, earliest_ns == latest_ns)
 
 
 @njit(cache=True, nogil=True)

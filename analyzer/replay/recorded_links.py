@@ -7,7 +7,7 @@ was long enough to show is not made up: sending then takes no time, and that is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ LONG_STRETCH_PACKETS = 32
 LARGE_PDU_PACKETS = 8
 MIN_SAMPLES = 8
 MAX_RATE_BPS = 10**13
+TOLERANCE_NS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,16 @@ class PduColumns:
     """The PDUs of the timeline, shape (pdus,), in order of link, direction and end.
 
     ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers; ``task`` is -1 for none.
-    ``begin_ns`` is when its first bit was sent, were it sent at the rate of its lane up to ``end_ns``.
+    ``begin_ns`` is when it began to be sent: in one go at the rate of its lane up to ``end_ns``, or
+    with its first packet, whichever is earlier. ``busy_since_ns`` is since when its lane was busy
+    without a pause of more than a packet.
     """
 
     lane: Int64s
     first_ns: Int64s
     end_ns: Int64s
     begin_ns: Int64s
+    busy_since_ns: Int64s
     wire_bytes: Int64s
     opcode: Int64s
     data_bytes: Int64s
@@ -154,6 +158,7 @@ def _pdu_columns(timeline: Timeline, link_of: npt.NDArray[np.int32], mtu: Int64s
         first[order],
         end[order],
         end[order],
+        end[order],
         wire[order],
         opcode[order],
         data[order],
@@ -230,18 +235,14 @@ def _share_rates(rates: Int64s, names: tuple[str, ...], values: list[CalibratedV
 
 
 def _with_beginnings(pdus: PduColumns, rates: Int64s, mtu: Int64s) -> PduColumns:
+    """The same PDUs with ``begin_ns``, ``busy_since_ns`` and ``packet_ns`` worked out."""
     rate = rates[pdus.lane]
     taken = np.where(rate > 0, pdus.wire_bytes * 8e9 / np.maximum(rate, 1), 0).astype(np.int64)
     full = (np.repeat(mtu, 2) - HEADER_IN_MTU_BYTES + PACKET_OVERHEAD_BYTES) * 8e9
     packet_ns = np.where(rates > 0, full / np.maximum(rates, 1), 0).astype(np.int64)
-    return PduColumns(
-        pdus.lane,
-        pdus.first_ns,
-        pdus.end_ns,
-        pdus.end_ns - taken,
-        pdus.wire_bytes,
-        pdus.opcode,
-        pdus.data_bytes,
-        pdus.task,
-        packet_ns,
-    )
+    begin = np.minimum(pdus.end_ns - taken, pdus.first_ns)
+    is_pause = np.ones(len(begin), np.bool_)
+    pause = packet_ns[pdus.lane[1:]] + TOLERANCE_NS
+    is_pause[1:] = (begin[1:] - pdus.end_ns[:-1] > pause) | (pdus.lane[1:] != pdus.lane[:-1])
+    stretch = np.maximum.accumulate(np.where(is_pause, np.arange(len(begin)), 0))
+    return replace(pdus, begin_ns=begin, busy_since_ns=begin[stretch], packet_ns=packet_ns)

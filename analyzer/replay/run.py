@@ -60,6 +60,7 @@ Progress = Callable[[int, int], None]
 EVENTS_AT_A_TIME = 2_000_000
 EPISODES_KEPT = 100_000
 QUEUE_BEGINS_WITH = 4096
+HIDDEN_SHARE = 0.05
 
 
 def replay(
@@ -213,7 +214,8 @@ def _reserve(world: World) -> int:
     R2Ts of one write.
     """
     ring = world.arrived.shape[1]
-    return 2 * ring + int(world.paths.max_outstanding_r2t.max()) + 8
+    r2ts = int(world.paths.max_outstanding_r2t.max())
+    return int(2 * ring + r2ts + 8)
 
 
 @functools.cache
@@ -257,6 +259,13 @@ def _assumptions(scenario: Scenario, workload: Workload) -> tuple[str, ...]:
         "without think times.",
     }
     found = [loops[scenario.pacing]]
+    hidden = total - int(workload.pacing.is_exact.sum())
+    if scenario.pacing is Pacing.CLOSED and hidden > HIDDEN_SHARE * total:
+        found.append(
+            f"{hidden} of {total} commands were recorded leaving behind other data, so when they were "
+            "asked for is not known; more may have been outstanding than it seems. If the queue "
+            "depth is known, pacing depth:N replays it."
+        )
     if scenario.target.service_ns is None:
         found.append(
             "Each request is served as long as its task was in the recording, whatever else the device does."

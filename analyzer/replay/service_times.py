@@ -13,14 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.recorded_links import CalibratedValue, RecordedLinks
+from analyzer.replay.recorded_links import TOLERANCE_NS, CalibratedValue, RecordedLinks
 from analyzer.tables.folder import Timeline
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SCSI_RESPONSE, DATA_IN, R2T = 0x21, 0x25, 0x31
-TOLERANCE_NS = 2_000
 ENOUGH_EXACT = 0.2
 SHORTEST_PERCENT = 1
 
@@ -37,6 +36,20 @@ class ServiceTimes:
     values: tuple[CalibratedValue, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """When certain PDUs of each task began to be sent, shape (tasks,), or nothing where it has none.
+
+    ``earliest_ns`` is since when the lane had been busy: the sender cannot have had them ready
+    before, or they would have gone. ``is_alone`` where nothing of another task was right before them.
+    """
+
+    began_ns: Int64s
+    earliest_ns: Int64s
+    is_alone: Bools
+    is_present: Bools
+
+
 def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     """Service times of all tasks in ns, at least 0."""
     pdus = links.pdus
@@ -44,45 +57,38 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     link = links.link_of_connection[timeline.values("tasks", "connection_index")]
     released = timeline.values("tasks", "command_last_ns") + timeline.values("tasks", "order_wait_ns")
     is_answer = (pdus.opcode == DATA_IN) | (pdus.opcode == SCSI_RESPONSE)
-    answers = np.flatnonzero(is_answer & (pdus.task >= 0))
-    begun, is_alone, is_answered = _unqueued_beginnings(links, answers, tasks)
-    visible = _visible_round_trips(links, link, begun - released, is_answered)
+    answer = _sent(links, np.flatnonzero(is_answer & (pdus.task >= 0)), tasks)
+    visible = _visible_round_trips(links, link, answer.began_ns - released, answer.is_present)
     whole = released.copy()
     is_write = timeline.values("tasks", "direction") == "write"
     came = is_write & ~timeline.is_null("tasks", "last_data_ns")
     whole[came] = np.maximum(released, timeline.values("tasks", "last_data_ns", 0))[came]
-    shown = np.maximum(begun - whole - visible[link], 0)
-    responded = is_answered & ~timeline.is_null("tasks", "response_ns")
     kinds = _kinds(timeline)
-    service = _completed_by_kind(shown, responded & is_alone, responded, kinds)
+    responded = ~timeline.is_null("tasks", "response_ns")
+    service = _between(whole + visible[link], answer, kinds, responded)
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
-    asked, is_r2t_alone, has_r2t = _unqueued_beginnings(links, first_r2ts, tasks)
-    grant = _completed_by_kind(
-        np.maximum(asked - released - visible[link], 0), has_r2t & is_r2t_alone, has_r2t, kinds
-    )
+    asked = _sent(links, first_r2ts, tasks)
+    grant = _between(released + visible[link], asked, kinds, np.ones(tasks, np.bool_))
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
     statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
     own_status[pdus.task[statuses]] = True
     sense[pdus.task[statuses]] = pdus.data_bytes[statuses]
-    values = _values(links, visible, service[responded], int((responded & is_alone).sum()))
+    shown = answer.is_present & responded
+    values = _values(links, visible, service[shown], int((shown & answer.is_alone).sum()))
     return ServiceTimes(service, grant, own_status, sense, visible, values)
 
 
-def _unqueued_beginnings(links: RecordedLinks, rows: Int64s, tasks: int) -> tuple[Int64s, Bools, Bools]:
-    """When the PDUs ``rows`` of each task began to be sent, shape (tasks,).
-
-    In one go up to the last end, or with the first packet seen, whichever is earlier. With it, whether
-    the lane was idle before (nothing else ended within a packet's time), and whether the task has any
-    such PDU.
-    """
+def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
+    """When the PDUs ``rows`` of each task began to be sent: as if in one go up to their last end."""
     pdus = links.pdus
-    begun = np.zeros(tasks, np.int64)
+    began = np.zeros(tasks, np.int64)
+    earliest = np.zeros(tasks, np.int64)
     is_alone = np.zeros(tasks, np.bool_)
     is_present = np.zeros(tasks, np.bool_)
     if not len(rows):
-        return begun, is_alone, is_present
+        return _Sent(began, earliest, is_alone, is_present)
     owner = pdus.task[rows]
     taken = np.zeros(tasks, np.int64)
     np.add.at(taken, owner, pdus.end_ns[rows] - pdus.begin_ns[rows])
@@ -90,13 +96,22 @@ def _unqueued_beginnings(links: RecordedLinks, rows: Int64s, tasks: int) -> tupl
     np.maximum.at(last_row, owner, rows)  # rows of a lane are in order of their ends
     is_present[owner] = True
     last = last_row[is_present]
-    seen = np.full(tasks, np.iinfo(np.int64).max)
-    np.minimum.at(seen, owner, pdus.first_ns[rows])
-    begun[is_present] = np.minimum(pdus.end_ns[last] - taken[is_present], seen[is_present])
+    began[is_present] = pdus.end_ns[last] - taken[is_present]
+    since = np.full(tasks, np.iinfo(np.int64).max)
+    np.minimum.at(since, owner, pdus.busy_since_ns[rows])
+    earliest[is_present] = np.minimum(since, began)[is_present]
     before = _end_of_another_before(links)[last]
-    tolerance = links.pdus.packet_ns[pdus.lane[last]] + TOLERANCE_NS
-    is_alone[is_present] = before < begun[is_present] - tolerance
-    return begun, is_alone, is_present
+    pause = pdus.packet_ns[pdus.lane[last]] + TOLERANCE_NS
+    is_alone[is_present] = before < began[is_present] - pause
+    return _Sent(began, earliest, is_alone, is_present)
+
+
+def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> Int64s:
+    """The time from ``from_ns`` to the sending, for every task, as well as it is shown."""
+    longest = np.maximum(sent.began_ns - from_ns, 0)
+    shortest = np.maximum(sent.earliest_ns - from_ns, 0)
+    is_limit = sent.is_present & is_whole
+    return _completed_by_kind(shortest, longest, is_limit & sent.is_alone, is_limit, kinds)
 
 
 def _end_of_another_before(links: RecordedLinks) -> Int64s:
@@ -134,13 +149,15 @@ def _kinds(timeline: Timeline) -> Int64s:
     return kinds
 
 
-def _completed_by_kind(shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: Int64s) -> Int64s:
+def _completed_by_kind(
+    shortest: Int64s, shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: Int64s
+) -> Int64s:
     """The service time of every task from what is ``shown``: exactly, or only as a limit (shape (tasks,)).
 
-    Where enough tasks of a kind are exact, the others take their median, within their limit. Where the
-    link was nearly always busy, even the exact ones are suspect (TCP waits for acknowledgements then): all tasks
-    of the kind take the shortest times shown, within what they show themselves. Tasks that show
-    nothing take what their kind has.
+    Where enough tasks of a kind are exact, the others take their median, within their limits. Where
+    the link was nearly always busy, even the exact ones are suspect (TCP waits for acknowledgements
+    then): all tasks of the kind take the shortest times shown, within what they show themselves.
+    Tasks that show nothing take what their kind has.
     """
     result = np.zeros(len(shown), np.int64)
     everything = _usual(shown, is_exact, is_limit)
@@ -149,7 +166,7 @@ def _completed_by_kind(shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: I
         limited, exact = mine & is_limit, mine & is_exact
         usual = _usual(shown, exact, limited) if limited.any() else everything
         result[mine] = usual
-        result[limited] = np.minimum(usual, shown[limited])
+        result[limited] = np.clip(usual, np.where(exact, 0, shortest)[limited], shown[limited])
         if _is_enough(exact, limited):
             result[exact] = shown[exact]
     return result

@@ -49,9 +49,7 @@ def test_one_solicited_write_pays_a_round_trip_for_its_r2t():
 def test_immediate_data_needs_no_r2t():
     link = ideal_link(GIGABIT, one_way_ns=20_000)
     workload = made_workload(1, write_bytes=8192)
-    done = played(
-        workload, "single/-", (link,), immediate_bytes=8192, write_segment_bytes=8192
-    ).progress[0]
+    done = played(workload, "single/-", (link,), immediate_bytes=8192, write_segment_bytes=8192).progress[0]
     assert done.completed_ns == (48 + 8192) * 8 + 20_000 + 48 * 8 + 20_000
 
 
@@ -120,9 +118,7 @@ def test_at_depth_one_service_time_and_queue_length_are_round_robin():
 def test_two_links_at_large_depth_carry_twice_one():
     workload = made_workload(20_000, read_bytes=65536, service_ns=100_000)
     spans = [
-        int(
-            played(workload, words, pacing="depth:64", read_segment_bytes=65536).progress.completed_ns.max()
-        )
+        int(played(workload, words, pacing="depth:64", read_segment_bytes=65536).progress.completed_ns.max())
         for words in ("single/-", "mcs:2/round-robin", "mpio:2/service-time")
     ]
     assert spans[0] / spans[1] == pytest.approx(2, rel=0.01)

@@ -51,7 +51,9 @@ def test_writes_held_by_order_stay_outstanding_and_drive_least_queue_depth_to_th
     policy = "least-queue-depth(ties=lowest-path)"
     spans = {
         topology: int(
-            played(workload, f"{topology}:2/{policy}", (FAST, SLOW), pacing="depth:8").progress.completed_ns.max()
+            played(
+                workload, f"{topology}:2/{policy}", (FAST, SLOW), pacing="depth:8"
+            ).progress.completed_ns.max()
         )
         for topology in ("mcs", "mpio")
     }
