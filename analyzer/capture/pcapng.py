@@ -234,7 +234,7 @@ def _walk_blocks(
             if captured > length - 32 or interface >= interface_count:
                 return count, position, WALK_DAMAGED
             high = unsigned_32(chunk, body + 4, is_big)
-            ticks = (min(high, (wide(1) << 30) - 1) << 32) | unsigned_32(chunk, body + 8, is_big)
+            ticks = (min(high, 0x7FFFFFFF) << 32) | unsigned_32(chunk, body + 8, is_big)
             data = body + 20
         if ticks >= 0:
             settings[_LAST_TIME_NS] = interfaces[interface, _OFFSET_NS] + _nanoseconds(

@@ -15,7 +15,7 @@ import stat
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -28,6 +28,9 @@ from analyzer.errors import UnusableInputError
 CHUNK_BYTES = 8 << 20
 CARRY_BYTES = (4 << 20) + 4096
 """Room in front of each chunk for the record that the chunk before it cut in two."""
+
+HASHED_BYTES_LIMIT = 256 << 20
+"""Larger files are not hashed: it would take as long as decoding them."""
 
 _BUFFERS = 3
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -92,25 +95,27 @@ class CaptureSource:
     def __init__(self, source: str | Path, *, is_hashed: bool = True) -> None:
         """``is_hashed`` false leaves out the digest, for a look at the beginning only."""
         self.name = str(source)
-        self.size_bytes: int | None = None
         self.fault = ""
         """Why reading ended early, if it did: a sentence."""
-        file = self._open()
-        self._raw = _RawFile(file, is_hashed=is_hashed and self.size_bytes is not None)
+        file, self.size_bytes = self._open()
+        is_small = self.size_bytes is not None and self.size_bytes <= HASHED_BYTES_LIMIT
+        self._raw = _RawFile(file, is_hashed=is_hashed and is_small)
         head = self._raw.peek_head(4)
         if not head:
             self._raw.close()
             raise UnusableInputError("is empty", source=self.name)
         self.compression = "none"
-        self._stream: Any = self._raw
+        self._read_some: Callable[[Any], int] = self._raw.readinto
         if head[:2] == _GZIP_MAGIC:
             self.compression = "gzip"
-            self._stream = gzip.GzipFile(fileobj=io.BufferedReader(self._raw, 1 << 20))
+            # One step at a time, so that what precedes damage is not lost with it.
+            self._read_some = gzip.GzipFile(fileobj=io.BufferedReader(self._raw, 1 << 20)).readinto1
         elif head == _ZSTD_MAGIC:
             self.compression = "zstd"
-            self._stream = zstandard.ZstdDecompressor(max_window_size=_LARGEST_ZSTD_WINDOW).stream_reader(
+            decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_ZSTD_WINDOW)
+            self._read_some = decompressor.stream_reader(
                 cast(BinaryIO, self._raw), read_size=1 << 20, read_across_frames=True
-            )
+            ).readinto
 
     @property
     def bytes_read(self) -> int:
@@ -118,17 +123,18 @@ class CaptureSource:
         return self._raw.bytes_read
 
     def sha256(self) -> str | None:
-        """Digest of the stored file; None for a pipe."""
+        """Digest of the stored file; None for a pipe, and above ``HASHED_BYTES_LIMIT``."""
         return self._raw.sha256()
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
         self._raw.close()
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> tuple[BinaryIO, int | None]:
+        """The source and its size, where it has one."""
         if self.name == STANDARD_INPUT:
             self.name = "standard input"
-            return sys.stdin.buffer
+            return sys.stdin.buffer, None
         path = Path(self.name)
         try:
             if path.is_dir():
@@ -140,9 +146,7 @@ class CaptureSource:
             reason = getattr(error, "strerror", None) or str(error)
             raise UnusableInputError(f"cannot be opened ({reason})", source=self.name) from None
         status = os.fstat(file.fileno())
-        if stat.S_ISREG(status.st_mode):
-            self.size_bytes = status.st_size
-        return file
+        return file, status.st_size if stat.S_ISREG(status.st_mode) else None
 
     def read_into(self, buffer: Any) -> int:
         """Fill ``buffer`` as far as the source goes: bytes read, 0 at the end. Sets ``fault`` on damage."""
@@ -150,7 +154,7 @@ class CaptureSource:
         filled = 0
         while filled < len(view) and not self.fault:
             try:
-                size = self._stream.readinto(view[filled:])
+                size = self._read_some(view[filled:])
             except EOFError:
                 self.fault = "the compressed data end early"
             except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError):

@@ -363,7 +363,7 @@ def _take_payload(
 ) -> None:
     offset, captured, length = segment.offset, segment.captured, segment.length
     time_ns, sequence = segment.time_ns, segment.sequence
-    if segment.flags & SYN:
+    if segment.control_bits & SYN:
         sequence = (sequence + 1) & _SEQUENCE_MASK
     step = _step(stream, sequence)
     stream.segments += 1
@@ -517,7 +517,7 @@ def _follows(stream: Record, segment: Record) -> bool:
         stream.is_known == 1
         and stream.waiting_head < 0
         and segment.sequence == stream.next_sequence
-        and segment.flags & SYN == 0
+        and segment.control_bits & SYN == 0
     )
 
 
@@ -589,7 +589,7 @@ def order(
         side = side_of_sender(segment)
         place = place_of(connections, slots, segment, side)
         packet = first_packet + segment.packet
-        flags, length = segment.flags, segment.length
+        flags, length = segment.control_bits, segment.length
         found = wide(slots[place]) - 1
         waits = wide(0)
         if found >= 0:

@@ -46,7 +46,7 @@ SEGMENT = np.dtype(
             ("target_port", "i8"),
             ("sequence", "i8"),
             ("acknowledgement", "i8"),
-            ("flags", "i8"),
+            ("control_bits", "i8"),
             ("offset", "i8"),  # first payload byte in the chunk
             ("captured", "i8"),  # payload bytes recorded
             ("length", "i8"),  # payload bytes on the wire
@@ -170,7 +170,7 @@ def _read_tcp(data: Bytes, at: int, end: int, ip_end: int, segment: Record) -> b
     segment.target_port = big_16(data, at + 2)
     segment.sequence = big_32(data, at + 4)
     segment.acknowledgement = big_32(data, at + 8)
-    segment.flags = data[at + 13]
+    segment.control_bits = data[at + 13]
     segment.offset = payload
     segment.captured = max(min(end, ip_end) - payload, 0)
     segment.length = ip_end - payload

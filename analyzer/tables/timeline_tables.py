@@ -24,7 +24,7 @@ CAPTURES = Table(
         ),
         Column("compression", "category", "How the file was compressed.", values=("none", "gzip", "zstd")),
         Column("size_bytes", "int64", "Bytes read from the file.", unit="bytes", null="read from a pipe"),
-        Column("sha256", "text", "Digest of the file.", null="read from a pipe"),
+        Column("sha256", "text", "Digest of the file.", null="read from a pipe, or larger than 256 MiB"),
         Column("packets", "int64", "Packets in the file.", unit="packets"),
         Column("tcp_packets", "int64", "Packets that carried TCP.", unit="packets"),
         Column("cut_packets", "int64", "Packets cut by the snap length.", unit="packets"),
