@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analyzer.measures import measure
+from analyzer.tables.arrow_arrays import to_numpy
 from analyzer.tables.folder import Outcome, TableFolder, Timeline
 
 Int64s = npt.NDArray[np.int64]
@@ -143,5 +144,4 @@ def categories(folder: TableFolder, table: str, column: str) -> Categories:
     array = chunks.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # Arrow gives no array for a column without chunks
         return Categories(np.zeros(0, np.int32), ())
-    codes = np.asarray(array.indices.to_numpy(zero_copy_only=False), np.int32)
-    return Categories(codes, tuple(array.dictionary.to_pylist()))
+    return Categories(to_numpy(array.indices), tuple(array.dictionary.to_pylist()))

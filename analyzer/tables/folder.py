@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analyzer.errors import UnusableInputError
+from analyzer.tables.arrow_arrays import null_flags, to_numpy
 from analyzer.tables.outcome_tables import OUTCOME_TABLES
 from analyzer.tables.schema import Table
 from analyzer.tables.timeline_tables import TIMELINE_TABLES
@@ -60,18 +61,13 @@ class TableFolder:
         Raises ValueError where the column holds null and no stand-in is given.
         """
         array = self.arrow[table].column(column).combine_chunks()
-        if array.null_count:
-            if null is None:
-                raise ValueError(f"{table}.{column} holds null and no stand-in was given")
-            array = array.fill_null(null)
-        if pa.types.is_dictionary(array.type):
-            array = array.cast(pa.string())
-        return np.asarray(array.to_numpy(zero_copy_only=False))
+        if array.null_count and null is None:
+            raise ValueError(f"{table}.{column} holds null and no stand-in was given")
+        return to_numpy(array, null)
 
     def is_null(self, table: str, column: str) -> npt.NDArray[np.bool_]:
         """Where one column holds null, shape (rows,)."""
-        array = self.arrow[table].column(column).combine_chunks()
-        return np.asarray(array.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
+        return null_flags(self.arrow[table].column(column).combine_chunks())
 
     def write(self, folder: str | Path) -> Path:
         """Write the folder, replacing an earlier one of the same kind; gives its path.
@@ -235,8 +231,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def _read_table(folder: Path, table: Table) -> pa.Table:
     path = folder / f"{table.name}.parquet"
     try:
-        arrow = pq.read_table(path, memory_map=True).select([column.name for column in table.columns])
-        arrow = arrow.cast(table.schema)
+        with pq.ParquetFile(path, memory_map=True) as file:
+            arrow = file.read().select([column.name for column in table.columns])
+        if not arrow.schema.equals(table.schema):
+            arrow = arrow.cast(table.schema)
         table.check(arrow)
     except FileNotFoundError:
         raise UnusableInputError("is missing", source=str(path)) from None

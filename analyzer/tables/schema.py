@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from analyzer.tables.arrow_arrays import to_arrow
+
 NULL_NOT_SEEN = "not seen in the capture"
 NULL_NOT_APPLICABLE = "does not apply"
 
@@ -115,12 +117,7 @@ def _arrow_array(table: str, column: Column, values: Any) -> pa.Array:
         values = np.ma.getdata(values)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
-    if isinstance(values, pa.Array):
-        array = values
-    elif column.type == "category":
-        array = pa.array(values, pa.string(), mask=mask)
-    else:
-        array = pa.array(values, column.arrow_type, mask=mask)
+    array = values if isinstance(values, pa.Array) else to_arrow(values, column.arrow_type, mask)
     if column.type == "category" and not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     if array.type != column.arrow_type:

@@ -32,6 +32,7 @@ from analyzer.timeline.events import EventLog
 from analyzer.timeline.failed_attempts import attempts_of, target_numbers
 from analyzer.timeline.membership import Identities, identify, numbered_requests
 from analyzer.timeline.notices import emit_gaps, emit_pdu_notices, emit_task_notices
+from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.pdu_table import pdu_table
 from analyzer.timeline.reissues import link_reissues
 from analyzer.timeline.session_table import connection_table, emit_session_events, session_table
@@ -50,7 +51,6 @@ from analyzer.timeline.task_table import TaskColumns, delivered_by_ns, task_colu
 from analyzer.timeline.task_tracker import TrackedTasks, track_tasks
 
 Int64s = npt.NDArray[np.int64]
-Int32s = npt.NDArray[np.int32]
 Opcodes = npt.NDArray[np.uint8]
 
 _HEADERS_LOST = ("pdu-header-lost", "resynchronised")
@@ -76,9 +76,7 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     waits = _order(decoded, opcodes, identities, tasks, diagnostics)
     retry_of = link_reissues(attempts_of(decoded, identities, tasks, ends))
-
-    def open_tasks(connections: Int32s, at_ns: int) -> int:
-        return _count_open(tasks, ends, connections, at_ns)
+    open_tasks = OpenTasks(tasks, ends, len(identities.connections))
 
     emit_session_events(identities, open_tasks, events, diagnostics)
     emit_task_management(identities, functions, tracked, ends, events)
@@ -197,14 +195,6 @@ def _order(
     # A task the target was at work on had been delivered, whatever the recorder missed or saw late.
     longest = np.maximum(delivered_by_ns(tasks) - tasks.matrix[:, field.ARRIVED_NS], 0)
     return np.asarray(np.minimum(waits, longest), np.int64)
-
-
-def _count_open(tasks: TaskColumns, ends: TaskEnds, connections: Int32s, at_ns: int) -> int:
-    held = np.isin(tasks.matrix[:, field.FIRST_CONNECTION], connections)
-    held |= np.isin(tasks.matrix[:, field.CONNECTION], connections)
-    held &= (tasks.command_ns <= at_ns) & (ends.ended_ns >= at_ns)
-    # What was answered at that very moment was answered.
-    return int(np.count_nonzero(held & ~(tasks.is_answered & (tasks.response_ns <= at_ns))))
 
 
 def _capture_table(files: tuple[CaptureFile, ...]) -> pa.Table:

@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from analyzer.serial_numbers import unwrap
-
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
@@ -36,24 +34,55 @@ def order_waits(requests: OrderedRequests) -> tuple[Int64s, npt.NDArray[np.bool_
 
     The latest complete arrival among all lower CmdSNs, minus its own arrival, if positive.
     """
-    waits = np.zeros(len(requests.session), np.int64)
-    repeats = np.zeros(len(requests.session), np.bool_)
-    by_session = np.argsort(requests.session, kind="stable")
-    borders = np.flatnonzero(np.diff(requests.session[by_session])) + 1
-    for members in np.split(by_session, borders):
-        if not len(members):
-            continue
-        numbers = unwrap(requests.cmd_sn[members])
-        order = np.argsort(numbers, kind="stable")
-        numbers, members = numbers[order], members[order]
-        arrived = requests.arrived_ns[members]
-        # Equal numbers look only at what is below all of them.
-        first_of_equal = np.searchsorted(numbers, numbers, side="left")
-        latest = np.maximum.accumulate(arrived)
-        before = np.where(first_of_equal > 0, latest[np.maximum(first_of_equal, 1) - 1], arrived)
-        waits[members] = np.maximum(before - arrived, 0)
-        repeats[members] = first_of_equal != np.arange(len(numbers))
+    sessions = int(requests.session.max(initial=-1)) + 1
+    numbers = _unwrap_by_session(
+        requests.session, requests.cmd_sn.astype(np.int64), np.full(sessions, -1, np.int64)
+    )
+    order = np.lexsort((numbers, requests.session))
+    waits = np.zeros(len(order), np.int64)
+    repeats = np.zeros(len(order), np.bool_)
+    _wait_in_order(order, requests.session, numbers, requests.arrived_ns, waits, repeats)
     return waits, repeats
+
+
+@njit(cache=True, nogil=True)
+def _unwrap_by_session(session: Int64s, cmd_sn: Int64s, latest: Int64s) -> Int64s:
+    """CmdSNs as numbers that grow through the wrap; ``latest`` holds that of each session, -1 at first."""
+    numbers = np.empty(len(session), np.int64)
+    for place in range(len(session)):
+        row = session[place]
+        known = latest[row]
+        if known < 0:
+            latest[row] = cmd_sn[place] + (1 << 32)  # Room for what lies below the first.
+        else:
+            latest[row] = known + ((cmd_sn[place] - known + _HALF) & _WORD) - _HALF
+        numbers[place] = latest[row]
+    return numbers
+
+
+@njit(cache=True, nogil=True)
+def _wait_in_order(
+    order: Int64s,
+    session: Int64s,
+    numbers: Int64s,
+    arrived_ns: Int64s,
+    waits: Int64s,
+    repeats: npt.NDArray[np.bool_],
+) -> None:
+    """Walk each session by rising CmdSN; equal numbers look only at what is below all of them."""
+    below, latest = np.int64(-1), np.int64(-1)
+    for place in range(len(order)):
+        here = order[place]
+        is_first = place == 0 or session[order[place - 1]] != session[here]
+        if is_first:
+            below, latest = np.int64(-1), np.int64(-1)
+        elif numbers[order[place - 1]] == numbers[here]:
+            repeats[here] = True
+        else:
+            below = latest
+        if below > arrived_ns[here]:
+            waits[here] = below - arrived_ns[here]
+        latest = max(latest, arrived_ns[here])
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,13 @@ def pair_exchanges(
     In order of the requests. A tag that is used again before an answer leaves the earlier one open.
     """
     members = np.flatnonzero((opcodes == request_opcode) | (opcodes == response_opcode))
-    tags = view(pdus.headers[members], BASIC)["initiator_task_tag"]
-    waiting: dict[tuple[int, int], int] = {}
+    tags = view(pdus.headers[members], BASIC)["initiator_task_tag"].astype(np.int64)
+    keys = pdus.connection_index[members].astype(np.int64) << 32 | tags
+    is_request = opcodes[members] == request_opcode
+    waiting: dict[int, int] = {}
     pairs: list[tuple[int, int | None]] = []
-    for pdu, tag in zip(members.tolist(), tags.tolist(), strict=True):
-        key = (int(pdus.connection_index[pdu]), tag)
-        if opcodes[pdu] == request_opcode:
+    for pdu, key, is_asking in zip(members.tolist(), keys.tolist(), is_request.tolist(), strict=True):
+        if is_asking:
             waiting[key] = len(pairs)
             pairs.append((pdu, None))
         elif key in waiting:

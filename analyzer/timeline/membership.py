@@ -188,10 +188,12 @@ def _find_nop_timeouts(
     pdus = decoded.pdus
     unanswered: dict[int, int] = {}
     for request, response in pair_exchanges(pdus, opcodes, Opcode.NOP_OUT, Opcode.NOP_IN):
+        if response is not None:
+            continue
         tag = int(view(pdus.headers[request : request + 1], BASIC)["initiator_task_tag"][0])
         number, sent_ns = int(pdus.connection_index[request]), int(pdus.time_ns[request])
         heard_ns = connections[number].last_from_target_ns
-        if response is None and tag != RESERVED_TAG and (heard_ns is None or heard_ns < sent_ns):
+        if tag != RESERVED_TAG and (heard_ns is None or heard_ns < sent_ns):
             unanswered.setdefault(number, sent_ns)
     timeouts = []
     for number, sent_ns in sorted(unanswered.items()):

@@ -21,6 +21,7 @@ from analyzer.iscsi.headers import (
 )
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode
 from analyzer.scsi.logical_units import lun_numbers
+from analyzer.tables.arrow_arrays import dictionary
 from analyzer.tables.timeline_tables import PDU_QUALITIES, PDUS
 
 Flags = npt.NDArray[np.bool_]
@@ -112,19 +113,10 @@ def pdu_table(
             "data_length": data_length,
             "header_digest_ok": _where(pdus.header_digest != DIGEST_NONE, pdus.header_digest == DIGEST_OK),
             "data_digest_ok": _where(pdus.data_digest != DIGEST_NONE, pdus.data_digest == DIGEST_OK),
-            "quality": categories(pdus.quality, PDU_QUALITIES),
+            "quality": dictionary(pdus.quality, PDU_QUALITIES),
             "task_index": _where(pdu_task >= 0, pdu_task),
         }
     )
-
-
-def categories(codes: npt.NDArray[np.integer], names: tuple[str, ...]) -> pa.DictionaryArray:
-    """A category column from indexes of ``names``; only names that occur stand in its dictionary."""
-    present = np.flatnonzero(np.bincount(codes, minlength=len(names)))
-    position = np.zeros(len(names), np.int32)
-    position[present] = np.arange(len(present), dtype=np.int32)
-    words = pa.array([names[number] for number in present], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(position[codes]), words)
 
 
 def _is_one_of(opcodes: npt.NDArray[np.uint8], members: tuple[Opcode, ...]) -> Flags:

@@ -6,7 +6,7 @@ Decides how the findings of ``membership`` read as rows; finds nothing itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -30,10 +30,11 @@ from analyzer.timeline.events import EventLog
 from analyzer.timeline.logins import Login
 from analyzer.timeline.logouts import CLOSE_SESSION
 from analyzer.timeline.membership import Identities
+from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.sessions import CAPTURE_ENDED, LOGOUT, Connection, Session
 
-OpenTasks = Callable[[npt.NDArray[np.int32], int], int]
-"""Counts the tasks held by the given connections that were without a response at a time in ns."""
+Said = tuple[tuple[str, str], ...]
+"""Keys and values of one side."""
 
 
 def session_parameters(session: Session) -> dict[str, dict[str, str]]:
@@ -41,12 +42,19 @@ def session_parameters(session: Session) -> dict[str, dict[str, str]]:
     login = session.leading
     if login is None or not login.is_recorded_whole:
         return {}
-    values = negotiate_all(login.offered, login.answered, Scope.SESSION)
+    return _parameters(tuple(login.offered.items()), tuple(login.answered.items()))
+
+
+@lru_cache(maxsize=1024)
+def _parameters(offers: Said, answers: Said) -> dict[str, dict[str, str]]:
+    """As ``session_parameters``; thousands of sessions agree on the same."""
+    offered, answered = dict(offers), dict(answers)
+    values = negotiate_all(offered, answered, Scope.SESSION)
     for key in TEXT_KEYS:
         if key.result is Result.DECLARATION and key.scope is Scope.SESSION:
-            sides = (login.answered, login.offered)
+            sides = (answered, offered)
             if key.declarer is Declarer.INITIATOR or key.name == "TargetName":
-                sides = (login.offered, login.answered)
+                sides = (offered, answered)
             said = next((side[key.name] for side in sides if key.name in side), None)
             if said is not None and said not in NO_ANSWERS:
                 values[key.name] = (said, DECLARED)
@@ -94,9 +102,18 @@ def session_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
             "login_seen": [bool(keys) for keys in parameters],
             "first_ns": first,
             "last_ns": last,
-            "parameters": [json.dumps(keys, ensure_ascii=False) for keys in parameters],
+            "parameters": _as_json(parameters),
         }
     )
+
+
+def _as_json(parameters: list[dict[str, dict[str, str]]]) -> list[str]:
+    """Each as JSON; the same object is written once."""
+    texts: dict[int, str] = {}
+    for keys in parameters:
+        if id(keys) not in texts:
+            texts[id(keys)] = json.dumps(keys, ensure_ascii=False)
+    return [texts[id(keys)] for keys in parameters]
 
 
 def connection_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
@@ -138,14 +155,14 @@ def emit_session_events(
     for login in identities.logins:
         _emit_login(identities, login, events, diagnostics)
     for renewal in identities.membership.session_reinstatements:
-        held = np.array([c.connection_index for c in renewal.old.connections], np.int32)
+        held = [connection.connection_index for connection in renewal.old.connections]
         events.emit(
             "session-reinstated",
             renewal.login.last_ns,
             {
                 "old_session_index": identities.number_of(renewal.old),
                 "isid": renewal.login.isid,
-                "open_tasks": open_tasks(held, renewal.login.last_ns),
+                "open_tasks": len(open_tasks.at(held, renewal.login.last_ns)),
             },
             packet=renewal.login.packet,
             session_index=identities.number_of(renewal.new),
@@ -261,7 +278,7 @@ def _emit_loss(
         "by": connection.ended_by,
         "last_from_target_ns": connection.last_from_target_ns,
         "last_from_initiator_ns": connection.last_from_initiator_ns,
-        "open_tasks": open_tasks(np.array([number], np.int32), connection.closed_ns),
+        "open_tasks": len(open_tasks.at([number], connection.closed_ns)),
     }
     events.emit(
         "connection-lost", connection.closed_ns, detail, session_index=session, connection_index=number

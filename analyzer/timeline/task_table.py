@@ -28,9 +28,10 @@ from analyzer.iscsi.opcodes import Opcode
 from analyzer.scsi.logical_units import lun_numbers
 from analyzer.scsi.operations import CDB_BYTES, OPERATION_NAMES, CdbColumns, decode_cdbs, device_types
 from analyzer.scsi.sense import SenseColumns, decode_sense
+from analyzer.tables.arrow_arrays import dictionary
 from analyzer.tables.timeline_tables import DIRECTIONS, TASK_ATTRIBUTE_NAMES, TASK_ENDS, TASKS
 from analyzer.timeline import task_tracker as field
-from analyzer.timeline.pdu_table import categories
+from analyzer.timeline.numbering import number_keys
 from analyzer.timeline.task_ends import TaskEnds
 
 Int64s = npt.NDArray[np.int64]
@@ -158,12 +159,12 @@ def task_table(
             "cmd_sn": columns.cmd_sn,
             "lun": columns.lun,
             "is_immediate": columns.is_immediate,
-            "attribute": categories(columns.attribute, TASK_ATTRIBUTE_NAMES),
-            "operation": categories(columns.operations.operation, OPERATION_NAMES),
+            "attribute": dictionary(columns.attribute, TASK_ATTRIBUTE_NAMES),
+            "operation": dictionary(columns.operations.operation, OPERATION_NAMES),
             "cdb": hexadecimal(columns.cdb),
             "lba": _masked(columns.operations.lba, ~columns.operations.has_lba),
             "blocks": _masked(columns.operations.blocks, ~columns.operations.has_blocks),
-            "direction": categories(columns.direction, DIRECTIONS),
+            "direction": dictionary(columns.direction, DIRECTIONS),
             "expected_bytes": columns.expected_bytes,
             "immediate_bytes": columns.immediate_bytes,
             "unsolicited_bytes": matrix[:, field.UNSOLICITED_BYTES],
@@ -188,7 +189,7 @@ def task_table(
             "sense_key": _masked(sense.sense_key, ~sense.has_sense),
             "asc": _masked(sense.asc, ~sense.has_sense),
             "ascq": _masked(sense.ascq, ~sense.has_sense),
-            "end": categories(ends.end, TASK_ENDS),
+            "end": dictionary(ends.end, TASK_ENDS),
             "ended_ns": ends.ended_ns,
             "retry_count": matrix[:, field.RETRIES].astype(np.int32),
             "reassign_count": matrix[:, field.REASSIGNMENTS].astype(np.int32),
@@ -199,11 +200,8 @@ def task_table(
 
 def hexadecimal(rows: npt.NDArray[np.uint8]) -> pa.StringArray:
     """Each row of bytes, shape (n, k), as a text of 2 k hexadecimal digits."""
-    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
-    text = np.empty((rows.shape[0], 2 * rows.shape[1]), np.uint8)
-    text[:, 0::2] = digits[rows >> 4]
-    text[:, 1::2] = digits[rows & 0x0F]
-    offsets = np.arange(rows.shape[0] + 1, dtype=np.int64) * text.shape[1]
+    text = np.ascontiguousarray(rows).tobytes().hex().encode()
+    offsets = np.arange(len(rows) + 1, dtype=np.int64) * 2 * rows.shape[1]
     if offsets[-1] > np.iinfo(np.int32).max:
         long = pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(text))
         return pa.chunked_array([long]).cast(pa.string())
@@ -239,11 +237,9 @@ def _devices(
     session: Int64s, lun: npt.NDArray[np.uint64], codes: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.uint8]:
     """The guessed kind of the logical unit of each command."""
-    luns = pa.array(lun).dictionary_encode()
-    lun_number = np.asarray(luns.indices).astype(np.int64)
-    units = pa.array(session * max(len(luns.dictionary), 1) + lun_number).dictionary_encode()
-    unit = np.asarray(units.indices).astype(np.int64)
-    return device_types(codes, unit, len(units.dictionary))[unit]
+    lun_number, luns = number_keys(lun.view(np.int64))
+    unit, units = number_keys(session * max(luns, 1) + lun_number)
+    return device_types(codes, unit.astype(np.int64), units)[unit]
 
 
 def _masked(values: npt.NDArray[np.generic], is_null: npt.NDArray[np.bool_]) -> np.ma.MaskedArray:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from numba import njit
 
 from analyzer.decoders.decoded import PduColumns
 from analyzer.iscsi.headers import DATA_IN_STATUS_BIT, TASK_MANAGEMENT_REQUEST, view
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode
+from analyzer.timeline.numbering import number_keys
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -133,10 +133,9 @@ def _number_tags(
     is_management = opcodes[members] == _TASK_MANAGEMENT
     tag[is_management] = requests["referenced_task_tag"][members[is_management]]
     key = session_of_connection[pdus.connection_index[members]].astype(np.int64) << 32 | tag
-    encoded = pa.array(key).dictionary_encode()
-    numbers = np.asarray(encoded.indices).astype(np.int32)
+    numbers, count = number_keys(key)
     numbers[tag == RESERVED_TAG] = -1
-    return numbers, len(encoded.dictionary)
+    return numbers, count
 
 
 @njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.timeline.assumed_sessions import CommandSequence, group_sequences, interleave
@@ -13,6 +13,7 @@ from analyzer.timeline.reissues import LONGEST_RECOVERY_NS, Attempts, link_reiss
 requests = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12), st.integers(0, 100)), max_size=40)
 
 
+@settings(deadline=None)  # the first example compiles
 @given(requests, st.integers(0, 2**32 - 1))
 def test_waits_are_what_the_definition_says(said: list[tuple[int, int, int]], start: int) -> None:
     """Latest complete arrival among all lower CmdSNs of the session minus the own arrival, if positive."""
