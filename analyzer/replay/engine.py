@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from analyzer.replay.compiled import engine_function, int64
 from analyzer.replay.event_queue import FREE, SIZE, EventQueue, take
-from analyzer.replay.initiator import complete, learn_window, make_ready, send_solicited
+from analyzer.replay.initiator import answer_r2t, complete, learn_window, make_ready, send_solicited
 from analyzer.replay.policies.interface import Choose
 from analyzer.replay.state import (
     COMMAND_ARRIVES,
     DATA_ARRIVES,
+    DATA_DUE,
     DIGEST,
     ENDED,
     EVENTS,
@@ -68,8 +69,10 @@ def run_events(choose: Choose, world: World, queue: EventQueue, reserve: int, bu
         elif kind == DATA_ARRIVES:
             data_arrives(world, queue, now, request, value)
         elif kind == R2T_ARRIVES:
-            send_solicited(world, queue, now, request, value)
+            answer_r2t(world, queue, now, request, value)
             learn_window(world, queue, now, int64(world.progress[request].path), number)
+        elif kind == DATA_DUE:
+            send_solicited(world, queue, now, request, value)
         elif kind == GRANT:
             grant(world, queue, now, request)
     return ENDED

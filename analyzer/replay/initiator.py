@@ -13,6 +13,7 @@ from analyzer.replay.state import (
     COMMAND_ARRIVES,
     COMPLETED,
     DATA_ARRIVES,
+    DATA_DUE,
     DEPTH,
     LOG_EPISODES,
     NEXT_IN_LIST,
@@ -168,8 +169,18 @@ def send_data(world: World, path: int, now: int, data_bytes: int) -> int:
 
 
 @engine_function
+def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
+    """Answer an R2T, at once or after the turnaround of the initiator."""
+    turnaround_ns = world.requests[request].turnaround_ns
+    if turnaround_ns > 0:
+        post(queue, now + turnaround_ns, DATA_DUE, request, burst_bytes, 0)
+    else:
+        send_solicited(world, queue, now, request, burst_bytes)
+
+
+@engine_function
 def send_solicited(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
-    """Answer an R2T with one sequence of Data-Out PDUs."""
+    """Send one sequence of Data-Out PDUs."""
     at = send_data(world, world.progress[request].path, now, burst_bytes)
     post(queue, at, DATA_ARRIVES, request, burst_bytes, 0)
 

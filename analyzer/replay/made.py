@@ -29,7 +29,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     """``requests`` of them, all asked for at once unless ``issued_ns`` or ``predecessor`` say otherwise.
 
     A column is one value for all, or an array of shape (requests,): ``read_bytes``, ``write_bytes``,
-    ``service_ns``, ``grant_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
+    ``service_ns``, ``grant_ns``,
+    ``turnaround_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
     ``lun_index``, ``host``, ``lba``, ``is_immediate``, ``has_own_status``, ``sense_bytes``.
     """
 
@@ -54,6 +55,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         sense_bytes=column("sense_bytes", np.int64),
         service_ns=column("service_ns", np.int64),
         grant_ns=column("grant_ns", np.int64),
+        turnaround_ns=column("turnaround_ns", np.int64),
         recorded_path=column("recorded_path", np.int32),
         issued_ns=column("issued_ns", np.int64),
         pacing=Pacing(

@@ -139,6 +139,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Log)
             has_own_status=workload.has_own_status,
             sense_bytes=workload.sense_bytes,
             grant_ns=workload.grant_ns,
+            turnaround_ns=workload.turnaround_ns,
             service_ns=service,
             recorded_path=workload.recorded_path,
             predecessor=predecessor,

@@ -19,7 +19,7 @@ from analyzer.tables.folder import Timeline
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-SCSI_RESPONSE, DATA_IN, R2T = 0x21, 0x25, 0x31
+DATA_OUT, SCSI_RESPONSE, DATA_IN, R2T = 0x05, 0x21, 0x25, 0x31
 ENOUGH_EXACT = 0.2
 SHORTEST_PERCENT = 1
 
@@ -30,6 +30,7 @@ class ServiceTimes:
 
     service_ns: Int64s
     grant_ns: Int64s
+    turnaround_ns: Int64s
     has_own_status: Bools
     sense_bytes: Int64s
     visible_rtt_ns: Int64s
@@ -70,6 +71,7 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
     grant = _between(released + visible[link], asked, kinds, np.ones(tasks, np.bool_))
+    turnaround = _turnarounds(timeline, links, visible, kinds)
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
     statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
@@ -77,7 +79,21 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     sense[pdus.task[statuses]] = pdus.data_bytes[statuses]
     shown = answer.is_present & responded
     values = _values(links, visible, service[shown], int((shown & answer.is_alone).sum()))
-    return ServiceTimes(service, grant, own_status, sense, visible, values)
+    return ServiceTimes(service, grant, turnaround, own_status, sense, visible, values)
+
+
+def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kinds: Int64s) -> Int64s:
+    """What the initiator took from its first R2T to the data, for every task."""
+    pdus = links.pdus
+    tasks = len(kinds)
+    link = links.link_of_connection[timeline.values("tasks", "connection_index")]
+    asked = timeline.values("tasks", "first_r2t_ns", np.iinfo(np.int64).max)
+    data = np.flatnonzero((pdus.opcode == DATA_OUT) & (pdus.task >= 0))
+    data = data[pdus.first_ns[data] >= asked[pdus.task[data]]]
+    first = data[np.unique(pdus.task[data], return_index=True)[1]]
+    known = np.where(timeline.is_null("tasks", "first_r2t_ns"), 0, asked)
+    seen_by_initiator = known + links.rtt_ns[link] - visible[link]
+    return _between(seen_by_initiator, _sent(links, first, tasks), kinds, np.ones(tasks, np.bool_))
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:

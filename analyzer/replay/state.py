@@ -28,7 +28,8 @@ COMMAND_ARRIVES = 2  # at the target, whole, with its immediate data
 DATA_ARRIVES = 3  # at the target: a whole sequence of Data-Out; value = its bytes
 GRANT = 4  # the target has room for the data of a write and begins to ask for it
 SERVICE_ENDS = 5  # the device is done with it
-READY = 6  # the application asks for it
+DATA_DUE = 6  # the initiator has the data that an R2T asked for; value = its bytes
+READY = 7  # the application asks for it
 EVENT_KINDS = (
     "status-arrives",
     "r2t-arrives",
@@ -36,6 +37,7 @@ EVENT_KINDS = (
     "data-arrives",
     "grant",
     "service-ends",
+    "data-due",
     "ready",
 )
 
@@ -62,6 +64,7 @@ REQUEST = _record(
     read_bytes="i8",
     write_bytes="i8",
     grant_ns="i8",
+    turnaround_ns="i8",
     service_ns="i8",
     after_ns="i8",
     scope="i4",
@@ -75,10 +78,10 @@ REQUEST = _record(
 )
 """What is asked, never written to by a replay.
 
-``after_ns`` is the delay behind the completion of ``predecessor``, or the time of asking where
-there is none; ``follower`` is the request that has this one as its predecessor. ``grant_ns`` passes
-between the release of a write and its first R2T, ``service_ns`` between the last byte of a request
-and its status.
+``after_ns`` is the delay behind the completion of ``predecessor``, or the time of asking where there
+is none; ``follower`` is the request that has this one as its predecessor. ``grant_ns`` is what the
+target takes to ask for data of a write, ``turnaround_ns`` what the initiator takes to answer an R2T,
+``service_ns`` what passes between the last byte of a request and its status.
 """
 
 PROGRESS = _record(

@@ -86,7 +86,7 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
 
 @engine_function
 def grant(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """Begin to ask for the data of a write."""
+    """Ask for data of a write."""
     world.progress[request].stage = STAGE_GRANTED
     send_r2ts(world, queue, now, request)
 
@@ -116,8 +116,9 @@ def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_b
     done = world.progress[request]
     done.received_bytes += data_bytes
     done.sequences -= 1
-    if done.stage == STAGE_GRANTED:
-        send_r2ts(world, queue, now, request)
+    asked = world.requests[request]
+    if done.stage == STAGE_GRANTED and done.granted_bytes < asked.write_bytes:
+        post(queue, now + asked.grant_ns, GRANT, request, 0, 0)
     serve_if_whole(world, queue, now, request)
 
 

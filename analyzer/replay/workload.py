@@ -55,6 +55,7 @@ class Workload:
     sense_bytes: Int64s
     service_ns: Int64s
     grant_ns: Int64s
+    turnaround_ns: Int64s
     recorded_path: Int32s
     issued_ns: Int64s
     pacing: Pacing
@@ -108,6 +109,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         sense_bytes=service.sense_bytes[task],
         service_ns=service.service_ns[task],
         grant_ns=service.grant_ns[task],
+        turnaround_ns=service.turnaround_ns[task],
         recorded_path=place[connection],
         issued_ns=issued,
         pacing=linked(issue.earliest_ns[task] - begin, issued, completed, stream, unseen),

@@ -38,10 +38,10 @@ def test_digests_and_padding_are_on_the_wire():
 
 def test_one_solicited_write_pays_a_round_trip_for_its_r2t():
     link = ideal_link(GIGABIT, one_way_ns=20_000)
-    workload = made_workload(1, write_bytes=8192, service_ns=5_000, grant_ns=3_000)
+    workload = made_workload(1, write_bytes=8192, service_ns=5_000, grant_ns=3_000, turnaround_ns=2_000)
     done = played(workload, "single/-", (link,), write_segment_bytes=8192).progress[0]
     header = 48 * 8
-    data_is_in = header + 20_000 + 3_000 + header + 20_000 + (48 + 8192) * 8 + 20_000
+    data_is_in = header + 20_000 + 3_000 + header + 20_000 + 2_000 + (48 + 8192) * 8 + 20_000
     assert done.started_ns == data_is_in
     assert done.completed_ns == data_is_in + 5_000 + header + 20_000
 

@@ -63,6 +63,7 @@ def workloads(draw):
         write_bytes=np.where(is_read, 0, lengths),
         service_ns=random.integers(0, draw(st.sampled_from([1, 10_000_000])), count),
         grant_ns=random.integers(0, 2, count) * 10_000,
+        turnaround_ns=random.integers(0, 2, count) * 20_000,
         issued_ns=np.sort(random.integers(0, draw(st.sampled_from([1, 10_000_000])), count)),
         think_ns=random.integers(0, draw(st.sampled_from([1, 1_000_000])), count),
         predecessor=predecessor,

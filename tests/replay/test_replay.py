@@ -13,7 +13,7 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay.policies import POLICIES
 from analyzer.tables.folder import Outcome
 from tests.made import make_timeline, null_where
-from tests.real import TRACES
+from tests.real import capture_path
 
 SCENARIOS = ["as-recorded", "single/-", *(f"{t}:2/{p.name}" for t in ("mcs", "mpio") for p in POLICIES)]
 
@@ -97,13 +97,31 @@ def test_faults_are_refused_by_name(timeline):
 
 
 @pytest.mark.parametrize(
-    "trace",
-    sorted(path for path in TRACES.rglob("*rr*.pcapng") if "snap" not in path.name),
-    ids=lambda p: p.stem,
+    "name",
+    [
+        "mcs-2conn-rr-tgt",
+        "mcs-2conn-rr-mtu1500-tgt",
+        "mcs-2conn-unsolicited-tgt",
+        "mcs-2conn-digest-both-tgt",
+        "mpio-2sess-rr-tgt",
+        "mcs-2conn-rr-lio",
+    ],
 )
-def test_the_baseline_reproduces_real_recordings(trace):
+def test_the_baseline_reproduces_real_recordings(name):
     """As recorded, with everything taken from the capture: throughput within 5 %, p99 within 15 %."""
-    timeline = analyzer.analyze(trace)
+    timeline = analyzer.analyze(capture_path(name))
     error = baseline_error(analyzer.replay(timeline, "as-recorded"), timeline)
     assert abs(error.error_percent("iops")) < 5
+    assert abs(error.error_percent("latency_ns_p50")) < 10
     assert abs(error.error_percent("latency_ns_p99")) < 15
+
+
+@pytest.mark.parametrize("name", ["mcs-kill-erl2-reassign-lio", "mcs-4conn-one-stalls-tgt", "tmf-mcs-tgt"])
+@pytest.mark.parametrize("words", ["as-recorded", "mcs/round-robin", "mpio/least-queue-depth", "single/-"])
+def test_recordings_of_failures_replay_without_them(name, words):
+    """Commands that were lost, retried or aborted are asked for once each and all complete."""
+    timeline = analyzer.analyze(capture_path(name))
+    outcome = analyzer.replay(timeline, words)
+    first_attempts = timeline.is_null("tasks", "retry_of_task_index").sum()
+    assert len(outcome.requests) == first_attempts
+    assert set(outcome.requests.end) == {"completed"}

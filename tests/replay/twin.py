@@ -38,6 +38,7 @@ def fingerprints(links: tuple[LinkModel, ...] = LINKS) -> list[str]:
         write_bytes=np.where(is_read, 0, length),
         service_ns=random.integers(0, 3_000_000, count),
         grant_ns=random.integers(0, 50_000, count),
+        turnaround_ns=random.integers(0, 2, count) * 30_000,
         issued_ns=np.arange(count) * 1000,
         think_ns=random.integers(0, 100_000, count),
         predecessor=predecessor,
