@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,16 +19,18 @@ from rich.table import Table
 from analyzer.errors import UnusableInputError
 from benchmarks.lab.configuration import Configuration, Device, Digests, Recovery, WriteData
 from benchmarks.lab.experiment import perform, require_machine
+from benchmarks.lab.leftovers import remove_leftovers, temporary_folder
 from benchmarks.lab.matrix import REFERENCE, configuration_from, read_matrix
-from benchmarks.lab.network import remove_leftovers
 from benchmarks.lab.results import result_of, write_result, write_summary
 from benchmarks.lab.workload import PRESETS, Item, make_items, read_items
 
 EXIT_UNUSABLE = 2
 KIB = 1024
+PIPED_COLUMNS = 120
 
 cli = typer.Typer(
     add_completion=False,
+    pretty_exceptions_enable=False,
     no_args_is_help=True,
     help="A storage network on one machine: records captures with their truth. Needs root. See docs/lab.md.",
 )
@@ -102,17 +103,25 @@ def matrix(
 ) -> None:
     """Run every configuration of a matrix file; writes the same for each, and summary.csv over all."""
     said, configurations = read_matrix(file)
-    results = []
+    require_machine()
+    results, failed = [], 0
     for configuration in configurations:
         items = make_items(configuration.workload)
-        results.append(_measure(folder, configuration, items, repeats or said))
+        try:
+            results.append(_measure(folder, configuration, items, repeats or said))
+        except UnusableInputError as error:
+            failed += 1
+            print(f"lab: {configuration.workload.name}-{configuration.name}: {error}", file=sys.stderr)
+            continue
         write_summary(folder)
     _show(results)
+    if failed:
+        raise UnusableInputError(f"{failed} of {len(configurations)} runs failed", source=str(file))
 
 
 @cli.command()
 def clean() -> None:
-    """Remove the namespaces of labs that were killed, with what runs inside."""
+    """Remove what labs that were killed have left: namespaces, processes inside, folders."""
     require_machine()
     removed = remove_leftovers()
     typer.echo(f"removed {', '.join(removed)}" if removed else "nothing was left")
@@ -122,8 +131,8 @@ def _measure(
     folder: Path, configuration: Configuration, items: Sequence[Item], repeats: int
 ) -> dict[str, Any]:
     name = f"{configuration.workload.name}-{configuration.name}"
-    with tempfile.TemporaryDirectory() as temporary:
-        captures = [Path(temporary) / f"{number}.pcapng" for number in range(repeats)]
+    with temporary_folder() as temporary:
+        captures = [temporary / f"{number}.pcapng" for number in range(repeats)]
         done = [perform(configuration, items, capture) for capture in captures]
         result = result_of(name, configuration, items, done)
         write_result(folder, name, result, done, captures[0])
@@ -162,7 +171,10 @@ def _show(results: Sequence[dict[str, Any]]) -> None:
         figures = [f"{result['median'][key]:.6g}" if key in result["median"] else "" for key in columns]
         errors = "; ".join(row["errors"] for row in result["repeats"] if row["errors"])
         table.add_row(result["workload"], result["config"], *figures, errors or "none")
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPED_COLUMNS)
+    console.print(table)
 
 
 def main() -> None:

@@ -13,7 +13,6 @@ import queue
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,9 +23,10 @@ from typing import Any
 from analyzer.errors import UnusableInputError
 from benchmarks.lab.configuration import Configuration, FaultKind
 from benchmarks.lab.device_latency import shim_environment
+from benchmarks.lab.leftovers import temporary_folder
 from benchmarks.lab.machine_load import describe, sample
 from benchmarks.lab.network import PORTAL_PORT, Network, running_network
-from benchmarks.lab.processes import inside, is_alive, stop, tool
+from benchmarks.lab.processes import inside, stop, tool
 from benchmarks.lab.recorder import recorded
 from benchmarks.lab.target import running_tgt, target_keys
 from benchmarks.lab.workload import Item
@@ -35,7 +35,6 @@ ROOT = Path(__file__).parents[2]
 TOOLS = ("ip", "tc", "ethtool", "tgtd", "tgtadm", "dumpcap")
 OPENING_DEADLINE_S = 30.0
 CLOSING_DEADLINE_S = 20.0
-_FOLDER_PREFIX = "pathlab-"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def perform(configuration: Configuration, items: Sequence[Item], capture: Path) 
     """
     require_machine()
     with (
-        _temporary_folder() as folder,
+        temporary_folder() as folder,
         running_network(configuration.links) as network,
         running_tgt(
             folder,
@@ -88,6 +87,7 @@ def perform(configuration: Configuration, items: Sequence[Item], capture: Path) 
                 before = sample(target.pid)
                 fault_event = _make_silent_fault(configuration, network, began_at, initiator)
                 _await_end(initiator, configuration.deadline_s + CLOSING_DEADLINE_S)
+                _require_target(target)
                 after = sample(target.pid)
         told = json.loads((folder / "initiator.json").read_text())
         drops = network.dropped_packets()
@@ -99,20 +99,6 @@ def perform(configuration: Configuration, items: Sequence[Item], capture: Path) 
     cpu = describe(before, after, facts["cpu_s"])
     resent = after.target_retransmissions - before.target_retransmissions
     return Repeat(truth, facts, cpu, drops, recording.dropped, resent)
-
-
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder of our own; those of labs that were killed are removed first."""
-    parent = Path(tempfile.gettempdir())
-    for left in parent.glob(f"{_FOLDER_PREFIX}*-*"):
-        owner = left.name.split("-")[1]
-        if owner.isdigit() and not is_alive(int(owner)):
-            for file in left.glob("*"):
-                file.unlink(missing_ok=True)
-            left.rmdir()
-    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-") as folder:
-        yield Path(folder)
 
 
 @contextlib.contextmanager
@@ -187,6 +173,16 @@ def _await_end(initiator: subprocess.Popen[bytes], deadline_s: float) -> None:
         raise UnusableInputError(f"no end after {deadline_s:.0f} s", source="initiator") from None
     if code:
         raise UnusableInputError(_last_words(initiator))
+
+
+def _require_target(target: subprocess.Popen[bytes]) -> None:
+    """Raises UnusableInputError where tgt did not live through the run; docs/lab.md says when it does not."""
+    code = target.poll()
+    if code is not None:
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise UnusableInputError(
+            f"tgt ended in the middle of the run ({how}); see docs/lab.md", source="tgtd"
+        )
 
 
 def _last_words(initiator: subprocess.Popen[bytes]) -> str:

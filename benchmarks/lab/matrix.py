@@ -46,7 +46,7 @@ def configuration_from(
     ``to target/to initiator``; one rate serves all links. Raises UnusableInputError.
     """
     preset = _preset(workload)
-    topology, count, policy = parse_paths(paths)
+    topology, count, policy = parse_paths(str(paths))
     said = rates or ["40"]
     if len(said) not in (1, count):
         raise UnusableInputError(f"{len(said)} rates for {count} links", source="--rate")
@@ -104,6 +104,8 @@ def read_matrix(path: Path) -> tuple[int, list[Configuration]]:
         raise UnusableInputError("needs [[run]] tables and repeats from 1 to 20", source=str(path))
     configurations: list[Configuration] = []
     for number, table in enumerate(tables, start=1):
+        if not isinstance(table, dict):
+            raise UnusableInputError("is no table", source=str(path), place=f"run {number}")
         try:
             configurations += _expand(table)
         except UnusableInputError as error:

@@ -1,24 +1,22 @@
 """The links: two network namespaces, a veth pair per link, a rate limiter at both ends of each.
 
-Decides addresses, names and queueing disciplines, and takes all of it down again, also what a lab
-that was killed has left. A limiter is a token bucket of one packet (``tbf``): a packet pays for its
-time on the wire after it has left, so an idle link delivers its first 2000 bytes at once. Delay needs
-``netem`` as well. Offloads are off, so that every packet on the wire is in the capture as it was.
-Does not know iSCSI.
+Decides addresses, names and queueing disciplines, and takes all of it down again. A limiter is a token
+bucket of one packet (``tbf``): a packet pays for its time on the wire after it has left, so an idle
+link delivers its first 2000 bytes at once. Delay needs ``netem`` as well. Offloads are off, so that
+every packet on the wire is in the capture as it was. Does not know iSCSI.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from analyzer.errors import UnusableInputError
 from benchmarks.lab.configuration import Link
-from benchmarks.lab.processes import is_alive, run_tool
+from benchmarks.lab.leftovers import namespace_name, remove_leftovers, remove_namespace
+from benchmarks.lab.processes import run_tool
 
 MTU_BYTES = 1500
 BUCKET_BYTES = 2000
@@ -28,8 +26,6 @@ PORTAL_PORT = 3260
 CONGESTION_CONTROL = "cubic"
 
 _OFFLOADS = ("tso", "gso", "gro", "sg", "tx", "rx")
-_PREFIX = "pathlab"
-_OWN_NAME = re.compile(rf"{_PREFIX}-(\d+)-(initiator|target)")
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,7 @@ def running_network(links: Sequence[Link]) -> Iterator[Network]:
     Raises UnusableInputError, with the kernel's own words, where this machine cannot build them.
     """
     remove_leftovers()
-    own = os.getpid()
-    network = Network(f"{_PREFIX}-{own}-initiator", f"{_PREFIX}-{own}-target", tuple(links))
+    network = Network(namespace_name("initiator"), namespace_name("target"), tuple(links))
     try:
         for namespace in (network.initiator, network.target):
             run_tool("ip", "netns", "add", namespace)
@@ -97,7 +92,7 @@ def running_network(links: Sequence[Link]) -> Iterator[Network]:
         yield network
     finally:
         for namespace in (network.initiator, network.target):
-            _remove(namespace)
+            remove_namespace(namespace)
 
 
 def _build_link(network: Network, path: int, link: Link) -> None:
@@ -142,25 +137,3 @@ def _limit(namespace: str, interface: str, rate_mbit: float, delay_ms: float) ->
         run_tool(*tc, "parent", "1:1", "handle", "2:", *bucket)
     except UnusableInputError as error:
         raise UnusableInputError(f"a delay needs the kernel's netem ({error})", source="--delay-ms") from None
-
-
-def remove_leftovers() -> list[str]:
-    """Remove the namespaces of labs that are dead, with the processes inside; gives their names."""
-    removed = []
-    for line in run_tool("ip", "netns", "list").splitlines():
-        name = line.split()[0] if line.split() else ""
-        own = _OWN_NAME.fullmatch(name)
-        if own and not is_alive(int(own[1])):
-            _remove(name)
-            removed.append(name)
-    return removed
-
-
-def _remove(namespace: str) -> None:
-    """Remove a namespace of ours, which ends its links, and whatever still runs inside."""
-    with suppress(UnusableInputError):
-        for word in run_tool("ip", "netns", "pids", namespace).split():
-            with suppress(ProcessLookupError):
-                os.kill(int(word), 9)
-    with suppress(UnusableInputError):
-        run_tool("ip", "netns", "del", namespace)
