@@ -203,4 +203,5 @@ class CaptureSource:
                 held = item[0]
         finally:
             free.put(None)
-            reader.join()
+            # A pipe may stay silent; the thread ends with the process then.
+            reader.join(timeout=1.0)
