@@ -1,4 +1,4 @@
-"""``analyzer report``: a timeline and outcomes as one self-contained page."""
+"""``analyzer report``: timelines and their outcomes as one self-contained page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def report(
         list[str],
         typer.Argument(
             metavar="SOURCE...",
-            help="Captures or one timeline folder, and outcome folders (or a folder of them).",
+            help="Captures (together one study) or timeline folders (one study each), each followed by "
+            "the outcome folders of that study, or folders of these.",
             show_default=False,
         ),
     ],
@@ -30,17 +31,20 @@ def report(
 ) -> None:
     """Write one interactive HTML page that works without a network and can be sent on.
 
-    With --with, the workload is replayed first; without, the outcomes among the sources are shown.
+    With --with, the workload of every study is replayed first; without, the outcomes among the
+    sources are shown. Several studies stand on one page, with a switch between them.
     """
-    import analyzer
     from analyzer.commands.replay import run_all
     from analyzer.commands.shown import byte_count, output_console
-    from analyzer.commands.sources import timeline_and_outcomes
+    from analyzer.commands.sources import studies_of
+    from analyzer.report.page import report_studies
+    from analyzer.report.study import Study
 
-    timeline, outcomes = timeline_and_outcomes(sources, port or ())
-    if policies:
-        outcomes += run_all(timeline, policies, pacing, seed)
-    page = analyzer.report(timeline, outcomes, output or _default_page(sources[0]))
+    studies = []
+    for source in studies_of(sources, port or ()):
+        replayed = run_all(source.timeline, policies, pacing, seed) if policies else []
+        studies.append(Study(source.timeline, (*source.outcomes, *replayed)))
+    page = report_studies(studies, output or _default_page(sources[0]))
     output_console().print(f"Report written to {page} ({byte_count(page.stat().st_size)})", soft_wrap=True)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyzer.commands.waiting import announced_if_slow, progress_bar
+from analyzer.commands.waiting import announced_if_compiling, progress_bar
 from analyzer.errors import UnusableInputError
 
 if TYPE_CHECKING:
@@ -20,45 +21,74 @@ def read_captures(captures: Sequence[str], decoder: str, ports: Sequence[int]) -
     import analyzer
     from analyzer.decoders import native
 
-    with announced_if_slow(COMPILING.format(seconds=30)):
+    with announced_if_compiling(COMPILING.format(seconds=30)):
         native.prepare()
     with progress_bar("Reading", is_bytes=True) as progress:
         return analyzer.analyze(*captures, decoder=decoder, ports=ports, progress=progress)
 
 
-def timeline_and_outcomes(
-    sources: Sequence[str], ports: Sequence[int] = (), *, decoder: str = "native"
-) -> tuple[Timeline, list[Outcome]]:
-    """Tell captures, timeline folders and outcome folders apart and read them.
+@dataclass(slots=True)
+class StudySources:
+    """One timeline with the outcomes that were given for it."""
 
-    All captures make one timeline. Raises UnusableInputError where there is no timeline, or more
-    than one, among the sources.
+    timeline: Timeline
+    outcomes: list[Outcome]
+
+
+def timeline_and_outcomes(
+    sources: Sequence[str], ports: Sequence[int] = ()
+) -> tuple[Timeline, list[Outcome]]:
+    """Read sources that make one study.
+
+    Raises UnusableInputError where there is no timeline, or more than one, among them.
+    """
+    studies = studies_of(sources, ports)
+    if len(studies) > 1:
+        raise UnusableInputError(
+            f"these are {len(studies)} timelines; only one can be replayed at a time",
+            source=" ".join(sources),
+        )
+    return studies[0].timeline, studies[0].outcomes
+
+
+def studies_of(sources: Sequence[str], ports: Sequence[int] = ()) -> list[StudySources]:
+    """Tell captures, timeline folders and outcome folders apart and read them as studies.
+
+    Every timeline folder begins a study, and all captures together are one, which begins with the
+    first of them. Outcome folders, and folders of outcomes, belong to the study that began last. Raises
+    UnusableInputError where there is no timeline, or where it is open to which of several an outcome belongs.
     """
     from analyzer.tables.folder import Outcome, Timeline
 
     captures: list[str] = []
-    timelines: list[Timeline] = []
-    outcomes: list[Outcome] = []
+    begun: list[tuple[str | None, list[Outcome]]] = []
+    before: list[Outcome] = []
     for source in sources:
         format_name = _folder_format(source)
         if format_name == Timeline.format_name:
-            timelines.append(Timeline.read(source))
-        elif format_name == Outcome.format_name:
-            outcomes.append(Outcome.read(source))
+            begun.append((source, []))
         elif format_name is None:
+            if not captures:
+                begun.append((None, []))
             captures.append(source)
         else:
-            outcomes.extend(Outcome.read(folder) for folder in _outcomes_in(Path(source)))
-    if captures:
-        timelines.append(read_captures(captures, decoder, ports))
-    if not timelines:
+            found = [Path(source)] if format_name == Outcome.format_name else _outcomes_in(Path(source))
+            (begun[-1][1] if begun else before).extend(Outcome.read(folder) for folder in found)
+    if not begun:
         raise UnusableInputError("no capture and no timeline folder was given", source=" ".join(sources))
-    if len(timelines) > 1:
+    if before and len(begun) > 1:
         raise UnusableInputError(
-            "captures and timeline folders cannot be mixed, nor can two timeline folders",
+            "several timelines are given, and outcomes stand before the first: put them behind their own",
             source=" ".join(sources),
         )
-    return timelines[0], outcomes
+    studies = [
+        StudySources(
+            read_captures(captures, "native", ports) if folder is None else Timeline.read(folder), outcomes
+        )
+        for folder, outcomes in begun
+    ]
+    studies[0].outcomes[:0] = before
+    return studies
 
 
 def _folder_format(source: str) -> str | None:

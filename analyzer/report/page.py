@@ -1,4 +1,4 @@
-"""One timeline and its outcomes as one HTML file that opens anywhere, without network.
+"""Timelines and their outcomes as one HTML file that opens anywhere, without network.
 
 Decides the head of the page and how the file comes to its place; sections decide the rest.
 """
@@ -13,21 +13,32 @@ from pathlib import Path
 
 from analyzer.errors import UnusableInputError
 from analyzer.report.blocks import Section
-from analyzer.report.render import Head, render
+from analyzer.report.render import Head, panels_of, render
 from analyzer.report.sections import SECTIONS
 from analyzer.report.study import Study
-from analyzer.report.words import duration, moment
+from analyzer.report.words import duration, moment, visible
 from analyzer.tables.folder import Outcome, Timeline
 
 
 def report(timeline: Timeline, outcomes: Sequence[Outcome], page: str | Path) -> Path:
-    """Write the page and give its path.
+    """Write the page of one study and give its path; see ``report_studies``."""
+    return report_studies([Study(timeline, tuple(outcomes))], page)
 
-    Raises UnusableInputError where the place cannot be written. The file appears whole or not at all.
+
+def report_studies(studies: Sequence[Study], page: str | Path) -> Path:
+    """Write one page of all studies, with a switch between them where there are several, and give its path.
+
+    Raises UnusableInputError where the place cannot be written, and ValueError without a study. The
+    file appears whole or not at all.
     """
-    study = Study(timeline, tuple(outcomes))
-    text = render(head(study), sections(study))
-    return _write(Path(page), text)
+    if not studies:
+        raise ValueError("a page needs a study")
+    return _write(Path(page), page_text(studies))
+
+
+def page_text(studies: Sequence[Study]) -> str:
+    """The page as text."""
+    return render(panels_of([(head(study), sections(study)) for study in studies]))
 
 
 def sections(study: Study) -> tuple[Section, ...]:
@@ -37,12 +48,9 @@ def sections(study: Study) -> tuple[Section, ...]:
 
 
 def head(study: Study) -> Head:
-    """Title and subject of the page."""
-    names = study.names_of_captures
-    title = (
-        names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more" if names else "no capture"
-    )
-    return Head(title, names, moment(study.begin_ns), duration(study.recorded.end_ns - study.begin_ns))
+    """Title and subject of a study."""
+    lasts = duration(study.recorded.end_ns - study.begin_ns)
+    return Head(visible(study.title), study.names_of_captures, moment(study.begin_ns), lasts)
 
 
 def _write(place: Path, text: str) -> Path:

@@ -28,9 +28,13 @@ _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
 )
 
 
+SCRIPTS = ("columns.js", "theme.js", "drawing.js", "window.js", "tables.js", "studies.js")
+"""The parts of the page's script in order; together they are one function."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What stands above the sections."""
+    """What stands above the sections of a study."""
 
     title: str
     subjects: tuple[str, ...]
@@ -38,7 +42,34 @@ class Head:
     lasts: str
 
 
-def render(head: Head, sections: Sequence[Section]) -> str:
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One study on the page. ``prefix`` keeps the ids of several apart; one alone needs none."""
+
+    name: str
+    prefix: str
+    head: Head
+    sections: tuple[Section, ...]
+
+    @property
+    def data(self) -> str:
+        """The figures as JSON text that is safe inside a script element."""
+        figures = {
+            figure.name: figure_data(figure) for section in self.sections for figure in section.figures()
+        }
+        return safe_json({"figures": figures})
+
+
+def panels_of(studies: Sequence[tuple[Head, tuple[Section, ...]]]) -> tuple[Panel, ...]:
+    """The studies as panels, named ``s1``, ``s2`` and so on."""
+    several = len(studies) > 1
+    return tuple(
+        Panel(f"s{number}", f"s{number}-" if several else "", *study)
+        for number, study in enumerate(studies, start=1)
+    )
+
+
+def render(panels: Sequence[Panel]) -> str:
     """The whole page as text."""
     environment = Environment(
         loader=PackageLoader("analyzer.report", "template"),
@@ -48,17 +79,16 @@ def render(head: Head, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = {figure.name: figure_data(figure) for section in sections for figure in section.figures()}
     source = environment.loader
     assert source is not None
     return environment.get_template("page.html.j2").render(
-        head=head,
-        sections=sections,
+        panels=panels,
+        title=panels[0].head.title if len(panels) == 1 else f"{len(panels)} studies",
         colors=_color_rules(),
         style=source.get_source(environment, "page.css")[0],
-        script=safe_script(source.get_source(environment, "page.js")[0]),
-        plotly=safe_script(_plotly()) if figures else None,
-        data=safe_json({"palette": PALETTE, "figures": figures}),
+        script=safe_script(_script(environment)),
+        plotly=safe_script(_plotly()) if any(s.figures() for p in panels for s in p.sections) else None,
+        data=safe_json({"palette": PALETTE}),
     )
 
 
@@ -151,6 +181,13 @@ def _shown(value: Any) -> Any:
     if type(value) is not str or value.isprintable():
         return value
     return "\n".join(visible(line) for line in value.split("\n"))
+
+
+def _script(environment: Environment) -> str:
+    source = environment.loader
+    assert source is not None
+    parts = "\n".join(source.get_source(environment, f"script/{name}")[0] for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();'
 
 
 def _plotly() -> str:

@@ -29,6 +29,15 @@ class Study:
 
     timeline: Timeline
     outcomes: tuple[Outcome, ...] = ()
+    given_title: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the study is called: as given, else after its captures."""
+        names = self.names_of_captures
+        if self.given_title or not names:
+            return self.given_title or "no capture"
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
     @cached_property
     def recorded(self) -> RecordedMeasures:

@@ -2,34 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser
 
 from analyzer.report.page import report, sections
 from analyzer.report.study import Study
+from tests.browser.visits import NEEDS_CHROMIUM, Visit, chromium
 from tests.made import BEGIN_NS, make_outcome, make_timeline
 from tests.report.described import with_events
 from tests.report.test_render import HOSTILE
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
-]
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -59,48 +46,8 @@ def place(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
-
-
-class Visit:
-    """One opened page with what it said and asked for."""
-
-    def __init__(
-        self, browser: Browser, place: Path, width: int = 1280, scheme: str = "light", mark: str = ""
-    ):
-        self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on(
-            "console",
-            lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None,
-        )
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(place.as_uri() + mark)
-
-    def read_through(self) -> None:
-        """Scroll over the whole page, so that every plot is drawn."""
-        height = self.page.evaluate("document.documentElement.scrollHeight")
-        for top in range(0, height, 700):
-            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
-            self.page.wait_for_timeout(60)
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('[data-figure]')].every((one) => one.querySelector('.main-svg'))"
-        )
-
-    def show(self, selector: str) -> None:
-        self.page.locator(selector).first.scroll_into_view_if_needed()
-        self.page.wait_for_timeout(150)
-
-    def range_of(self, figure: str) -> list[float]:
-        self.show(f"#figure-{figure}")
-        return self.page.evaluate(
-            f"document.querySelector('[data-figure=\"{figure}\"]')._fullLayout.xaxis.range.map(Number)"
-        )
 
 
 @pytest.fixture
@@ -120,7 +67,9 @@ def test_it_opens_anywhere(browser: Browser, place: Path, study: Study, width: i
     assert visit.complaints == []
     assert [url for url in visit.requests if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    shown = page.evaluate("[...document.querySelectorAll('main > section')].map((one) => one.id)")
+    shown = page.evaluate(
+        "[...document.querySelectorAll('.study:not([hidden]) section')].map((one) => one.id)"
+    )
     assert shown == [section.name for section in sections(study)]
     assert page.evaluate("typeof window.alerted") == "undefined"
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")

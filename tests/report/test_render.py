@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from analyzer.errors import UnusableInputError
-from analyzer.report.page import report, sections
+from analyzer.report.page import page_text, report, report_studies, sections
 from analyzer.report.palette import PALETTE
-from analyzer.report.render import pack, render, safe_json, safe_script
+from analyzer.report.render import pack, safe_json, safe_script
 from analyzer.report.study import Study
 from analyzer.tables.timeline_tables import CAPTURES, SESSIONS
 from tests.made import make_outcome, make_timeline
@@ -81,9 +81,9 @@ def hostile_page(tmp_path_factory) -> str:
 
 
 def test_hostile_names_never_become_elements(hostile_page: str):
-    """The page has the elements of one with harmless names: three scripts, no image, no handler."""
+    """The page has the elements of one with harmless names: four scripts, no image, no handler."""
     page = Page(hostile_page)
-    assert len(page.scripts) == 3
+    assert len(page.scripts) == 4
     assert not [
         tag for tag, _ in page.elements if tag in ("img", "iframe", "object", "embed", "link", "base")
     ]
@@ -100,7 +100,7 @@ def test_hostile_names_are_shown_as_text(hostile_page: str):
 
 
 def test_no_raw_control_character_is_in_the_page(hostile_page: str):
-    without_plotly = hostile_page.replace(Page(hostile_page).scripts[1], "")
+    without_plotly = hostile_page.replace(Page(hostile_page).scripts[2], "")
     assert not [character for character in without_plotly if ord(character) < 32 and character not in "\n\t"]
     assert "\u202e" not in without_plotly
     assert "\u2028" not in without_plotly
@@ -129,24 +129,20 @@ def test_the_data_comes_through_whole():
     timeline = make_timeline(tasks=64)
     study = Study(timeline, (make_outcome(timeline),))
     built = sections(study)
-    text = report_text(study)
+    text = page_text([study])
     data = json.loads(Page(text).scripts[0])
-    assert data["palette"] == {role: list(values) for role, values in PALETTE.items()}
+    assert json.loads(Page(text).scripts[1])["palette"] == {
+        role: list(values) for role, values in PALETTE.items()
+    }
     figures = [figure for section in built for figure in section.figures()]
     assert set(data["figures"]) == {figure.name for figure in figures}
     for figure in figures:
         for series, stored in zip(figure.series, data["figures"][figure.name]["series"], strict=True):
             assert np.array_equal(unpacked(stored["x"]), series.x)
             assert unpacked(stored["y"]) == pytest.approx(series.y, rel=1e-6)
-            assert series.color in data["palette"]
+            assert series.color in PALETTE
             if series.end is not None:
                 assert np.array_equal(unpacked(stored["end"]), series.end)
-
-
-def report_text(study: Study) -> str:
-    from analyzer.report.page import head
-
-    return render(head(study), sections(study))
 
 
 def unpacked(packed: dict) -> np.ndarray:
@@ -197,7 +193,7 @@ def test_a_page_is_small(tmp_path: Path):
     page = report(timeline, [make_outcome(timeline)], tmp_path / "page.html")
     text = page.read_text(encoding="utf-8")
     assert text.count("plotly.js v") == 1
-    assert len(text) - len(Page(text).scripts[1]) < 1_000_000
+    assert len(text) - len(Page(text).scripts[2]) < 1_000_000
 
 
 def test_a_place_that_cannot_be_written_is_one_clear_line(tmp_path: Path):
@@ -212,3 +208,40 @@ def test_an_older_page_is_replaced_whole(tmp_path: Path):
     assert report(make_timeline(tasks=1), [], place) == place
     assert place.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_several_studies_stand_on_one_page_with_ids_of_their_own(tmp_path: Path):
+    """Each has all its sections and its own data; no id twice; every link leads to an id; Plotly once."""
+    timeline = make_timeline(tasks=30)
+    studies = [
+        Study(timeline, (make_outcome(timeline),), "first"),
+        Study(make_timeline(tasks=20, sessions=2, connections=1), given_title=HOSTILE),
+        Study(make_timeline(tasks=0)),
+    ]
+    page = Page(report_studies(studies, tmp_path / "page.html").read_text(encoding="utf-8"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for number, study in enumerate(studies, start=1):
+        assert {f"s{number}-{section.name}" for section in sections(study)} <= set(ids)
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert links
+    assert {link.removeprefix("#") for link in links} <= set(ids)
+    assert len(page.scripts) == len(studies) + 3
+    assert sum(script.count("plotly.js v") for script in page.scripts) == 1
+    for study, script in zip(studies, page.scripts, strict=False):
+        figures = {figure.name for section in sections(study) for figure in section.figures()}
+        assert set(json.loads(script)["figures"]) == figures
+    words = "".join(page.words)
+    assert "first" in words
+    assert "made.pcapng" in words
+
+
+def test_one_study_alone_has_short_anchors(tmp_path: Path):
+    page = Page(report(make_timeline(tasks=3), [], tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert "verdict" in {attributes.get("id") for _, attributes in page.elements}
+    assert not [tag for tag, attributes in page.elements if attributes.get("class") == "studies"]
+
+
+def test_a_page_of_no_study_is_a_mistake_of_the_caller(tmp_path: Path):
+    with pytest.raises(ValueError, match="needs a study"):
+        report_studies([], tmp_path / "page.html")

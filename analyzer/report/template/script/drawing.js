@@ -1,0 +1,223 @@
+/* Plots from series. What is too much to draw at once is thinned for the window in view: bars and
+   points by rank, curves to the extremes of each pixel column. Numbers are computed before, not here. */
+const BARS_AT_ONCE = 2500;
+const POINTS_AT_ONCE = 5000;
+const CURVE_COLUMNS = 1200;
+
+function inWindow(series, view) {
+  const { x, end, shape } = series;
+  const total = x.length;
+  const isCurve = shape === "line" || shape === "steps" || shape === "band";
+  const chosen = [];
+  if (!view) { for (let i = 0; i < total; i++) chosen.push(i); return chosen; }
+  if (isCurve) {
+    let first = 0, last = total - 1;
+    while (first + 1 < total && x[first + 1] <= view[0]) first++;
+    while (last - 1 >= 0 && x[last - 1] >= view[1]) last--;
+    for (let i = first; i <= last; i++) chosen.push(i);
+    return chosen;
+  }
+  for (let i = 0; i < total; i++) if ((end ? end[i] : x[i]) >= view[0] && x[i] <= view[1]) chosen.push(i);
+  return chosen;
+}
+function thinnedMarks(series, chosen, limit) {
+  if (chosen.length <= limit) return chosen;
+  const rank = series.rank;
+  const kept = new Set();
+  if (rank) {
+    const byRank = chosen.slice().sort((a, b) => rank[b] - rank[a]);
+    for (let i = 0; i < limit / 4; i++) kept.add(byRank[i]);
+  }
+  const step = chosen.length / (limit - kept.size);
+  for (let i = 0; i < chosen.length; i += step) kept.add(chosen[Math.floor(i)]);
+  return chosen.filter((index) => kept.has(index));
+}
+function thinnedCurve(series, chosen) {
+  if (chosen.length <= 4 * CURVE_COLUMNS) return chosen;
+  const { x, y } = series;
+  const from = x[chosen[0]], width = (x[chosen[chosen.length - 1]] - from) / CURVE_COLUMNS || 1;
+  const kept = [];
+  let place = 0;
+  while (place < chosen.length) {
+    const column = Math.floor((x[chosen[place]] - from) / width);
+    let low = place, high = place, last = place;
+    while (last + 1 < chosen.length && Math.floor((x[chosen[last + 1]] - from) / width) === column) {
+      last++;
+      if (y[chosen[last]] < y[chosen[low]]) low = last;
+      if (y[chosen[last]] > y[chosen[high]]) high = last;
+    }
+    for (const one of [...new Set([place, low, high, last])].sort((a, b) => a - b)) kept.push(chosen[one]);
+    place = last + 1;
+  }
+  return kept;
+}
+
+const DRAW = {
+  bars(series, chosen) {
+    return [{
+      type: "bar", orientation: "h", base: picked(series.x, chosen),
+      x: chosen.map((index) => series.end[index] - series.x[index]), y: picked(series.y, chosen), width: 0.86,
+      marker: { color: color(series.color), line: { color: color(series.color), width: 0.7 } },
+    }];
+  },
+  spans(series, chosen) {
+    const x = [], y = [], text = [];
+    for (const index of chosen) {
+      const words = told(series.hover, index);
+      x.push(series.x[index], series.end[index], null);
+      y.push(series.y[index], series.y[index], null);
+      text.push(words, words, "");
+    }
+    return [{ type: "scatter", mode: "lines", x, y, hovertext: text, line: { color: color(series.color), width: series.thickness } }];
+  },
+  points(series, chosen) {
+    const isEvent = series.color === "event";
+    return [{
+      type: "scatter", mode: "markers", x: picked(series.x, chosen), y: picked(series.y, chosen), cliponaxis: !isEvent,
+      marker: { color: color(series.color), size: isEvent ? 9 : series.symbol !== "circle" ? 8 : chosen.length > 1500 ? 3.5 : 4.5, symbol: series.symbol, opacity: isEvent ? 1 : 0.8 },
+    }];
+  },
+  line(series, chosen) {
+    return [{
+      type: "scatter", mode: "lines", x: picked(series.x, chosen), y: picked(series.y, chosen),
+      line: { color: color(series.color), width: series.thickness, dash: series.dash },
+    }];
+  },
+  steps(series, chosen) {
+    const [trace] = DRAW.line(series, chosen);
+    trace.line.shape = "hv";
+    return [trace];
+  },
+  band(series, chosen) {
+    const x = picked(series.x, chosen);
+    const edge = { color: faded(series.color, 0.8), width: 1, shape: "hv" };
+    return [
+      { type: "scatter", mode: "lines", x, y: picked(series.end, chosen), line: edge, showlegend: false },
+      { type: "scatter", mode: "lines", x, y: picked(series.y, chosen), line: edge, fill: "tonexty", fillcolor: faded(series.color, 0.16) },
+    ];
+  },
+};
+
+function traces(figure) {
+  const all = [];
+  let low = Infinity, high = -Infinity, left = Infinity, right = -Infinity, seen = 0, drawn = 0;
+  const marks = figure.series.filter((one) => one.shape === "bars" || one.shape === "points" || one.shape === "spans");
+  const window = figure.isOnTime ? figure.study.view : null;
+  const chosenOf = new Map(figure.series.map((one) => [one, inWindow(one, window)]));
+  const markTotal = marks.reduce((sum, one) => sum + chosenOf.get(one).length, 0);
+  for (const series of figure.series) {
+    let chosen = chosenOf.get(series);
+    if (marks.includes(series)) {
+      const most = series.shape === "points" ? POINTS_AT_ONCE : BARS_AT_ONCE;
+      seen += chosen.length;
+      chosen = thinnedMarks(series, chosen, Math.max(50, Math.floor(most * chosen.length / Math.max(1, markTotal))));
+      drawn += chosen.length;
+    } else {
+      chosen = thinnedCurve(series, chosen);
+    }
+    for (const index of chosen) {
+      const value = series.y[index], other = series.shape === "band" ? series.end[index] : value;
+      if (Math.min(value, other) < low) low = Math.min(value, other);
+      if (Math.max(value, other) > high) high = Math.max(value, other);
+      if (series.x[index] < left) left = series.x[index];
+      if (series.x[index] > right) right = series.x[index];
+    }
+    const made = DRAW[series.shape](series, chosen);
+    for (const trace of made) {
+      trace.name = series.name;
+      trace.legendgroup = series.name;
+      if (series.hover.length) {
+        if (!trace.hovertext) trace.hovertext = chosen.map((index) => told(series.hover, index));
+        trace.hoverinfo = "text";
+      } else {
+        trace.hovertemplate = `${escaped(series.name)}<br>%{x:.6~g} ${figure.spec.x.unit}, %{y:.4~g} ${figure.spec.y.unit}<extra></extra>`;
+      }
+    }
+    all.push(...made);
+  }
+  const status = figure.element.parentElement.querySelector(".drawn");
+  status.textContent = drawn < seen
+    ? `${drawn.toLocaleString("en")} of ${seen.toLocaleString("en")} marks in view are drawn, the longest always; zoom in for all.` : "";
+  return { all, low, high, left, right };
+}
+
+function axis(spec, low, high) {
+  const made = {
+    title: { text: spec.unit ? `${spec.title} (${spec.unit})` : spec.title, font: { size: 12 }, standoff: 8 },
+    type: spec.kind === "log" ? "log" : "linear", color: color("ink-soft"), gridcolor: color("grid"),
+    zeroline: false, linecolor: color("line"), automargin: true, tickfont: { size: 11.5 }, exponentformat: "none", separatethousands: true,
+  };
+  if (spec.kind === "log") {
+    const decades = Math.log10(high / low);
+    made.tickformat = "~g";
+    made.dtick = decades < 1.2 ? "D1" : decades < 2.5 ? "D2" : 1;
+  }
+  if (spec.ticks.length) {
+    made.tickvals = spec.ticks.map((tick) => tick[0]);
+    made.ticktext = spec.ticks.map((tick) => escaped(tick[1]));
+    made.showgrid = spec.kind !== "lanes";
+    if (spec.kind === "lanes") made.title.text = "";
+  }
+  if (spec.range) made.range = spec.range.slice();
+  return made;
+}
+function heightRange(figure, low, high) {
+  if (!(high >= low)) return null;
+  if (figure.spec.y.kind === "log") return [Math.log10(low) - 0.1, Math.log10(high) + 0.1];
+  const pad = Math.max((high - low) * 0.05, Math.abs(high) * 0.002, 0.5 * (high === low));
+  return [low >= 0 && low < high / 2 ? Math.min(0, low) - (low > 0 ? 0 : pad * 0.4) : low - pad, high + pad];
+}
+const isNarrow = () => window.innerWidth < 640;
+const isTouch = window.matchMedia("(pointer: coarse)");
+
+function load(figure) {
+  if (figure.series) return;
+  figure.series = figure.spec.series.map((one) => ({
+    ...one, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end), rank: unpack(one.rank),
+    hover: one.hover.map((hover) => ({ ...hover, column: unpack(hover.values) })),
+  }));
+}
+function draw(figure) {
+  load(figure);
+  const { study, spec } = figure;
+  const { all, low, high, left, right } = traces(figure);
+  const x = axis(spec.x, left, right), y = axis(spec.y, low, high);
+  if (figure.isOnTime && study.view) x.range = study.view.slice();
+  y.fixedrange = figure.isOnTime;
+  if (figure.isOnTime && !spec.y.range) { const range = heightRange(figure, low, high); if (range) y.range = range; }
+  if (isNarrow() && spec.y.kind !== "lanes") y.title.font.size = 11;
+  const layout = {
+    height: spec.height, margin: { l: isNarrow() ? 46 : 64, r: 14, t: 8, b: 44 }, autosize: true,
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "overlay", hovermode: "closest",
+    dragmode: isTouch.matches ? false : "zoom", showlegend: all.length > 1,
+    font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: color("ink") },
+    legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 }, itemsizing: "constant" },
+    hoverlabel: { bgcolor: color("panel"), bordercolor: color("line"), font: { color: color("ink"), size: 12 }, align: "left" },
+    xaxis: x, yaxis: y,
+  };
+  const config = {
+    displaylogo: false, responsive: true, doubleClick: figure.isOnTime ? false : "reset+autosize",
+    displayModeBar: isNarrow() ? false : "hover",
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "resetScale2d", "zoomIn2d", "zoomOut2d"],
+    toImageButtonOptions: { format: "svg", filename: figure.name },
+  };
+  Plotly.react(figure.element, all, layout, config);
+  if (!figure.isDrawn) {
+    figure.isDrawn = true;
+    figure.element.style.minHeight = "";
+    if (figure.isOnTime) {
+      figure.element.on("plotly_relayout", (change) => moved(study, change));
+      figure.element.on("plotly_doubleclick", () => setView(study, null));
+    }
+  }
+  figure.isStale = false;
+}
+function refresh(study) {
+  for (const figure of study.figures) if (figure.isStale && figure.isNear) draw(figure);
+}
+function redrawAll() {
+  for (const study of studies) {
+    for (const figure of study.figures) figure.isStale = true;
+    refresh(study);
+  }
+}

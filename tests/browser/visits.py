@@ -1,0 +1,76 @@
+"""Opening a page in a real Chromium, and what it says and asks for meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NEEDS_CHROMIUM = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
+]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One opened page with what it said and asked for."""
+
+    def __init__(
+        self, browser: Browser, place: Path, width: int = 1280, scheme: str = "light", mark: str = ""
+    ):
+        self.page: Page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on(
+            "console",
+            lambda said: self.complaints.append(said.text) if said.type in ("error", "warning") else None,
+        )
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(place.as_uri() + mark)
+
+    def read_through(self) -> None:
+        """Scroll over the whole page, so that every plot is drawn."""
+        height = self.page.evaluate("document.documentElement.scrollHeight")
+        for top in range(0, height, 700):
+            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+            self.page.wait_for_timeout(60)
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('.study:not([hidden]) [data-figure]')]"
+            ".every((one) => one.querySelector('.main-svg'))"
+        )
+
+    def show(self, selector: str) -> None:
+        self.page.locator(selector).first.scroll_into_view_if_needed()
+        self.page.wait_for_timeout(150)
+
+    def range_of(self, figure: str, study: str = "") -> list[float]:
+        """The ends of the horizontal axis of a plot, of a study where the page has several."""
+        place = f"#{study}-figure-{figure}" if study else f"#figure-{figure}"
+        self.show(place)
+        return self.page.evaluate(
+            f"document.querySelector('{place} [data-figure]')._fullLayout.xaxis.range.map(Number)"
+        )
