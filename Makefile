@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format docs bench bench-decode clean
+.PHONY: help demo test lint types format docs bench lab clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -45,6 +45,10 @@ bench: $(VENV)/.installed-test ## measure speed against peers on a 1 GB capture 
 	@tests/install_tools.sh
 	$(BIN)/python benchmarks/decode_speed.py
 	$(BIN)/python benchmarks/replay_speed.py
+
+lab: $(VENV)/.installed-test ## record the same workload under MC/S and MPIO on links of our own (needs root, half a minute)
+	@tests/install_tools.sh
+	$(BIN)/python -m benchmarks.lab matrix benchmarks/results/lab --file benchmarks/lab/demonstration.toml
 
 clean: ## remove the environment and everything generated
 	rm -rf $(VENV) build dist reports/*.html reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,7 +17,8 @@ need tshark tshark
 need tgt tgtd
 need libiscsi-bin iscsi-perf
 need zstd zstd
-need iproute2 ip
+need iproute2 ip tc
+need ethtool ethtool
 # Ubuntu's chromium package is a snap; there the browser comes from Playwright instead.
 if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" = ubuntu ]; then
   if ! command -v google-chrome >/dev/null 2>&1 && ! .venv/bin/python tests/browser/find_browser.py >/dev/null 2>&1; then

@@ -21,7 +21,7 @@ from benchmarks.lab.configuration import Configuration, Device, Digests, Recover
 from benchmarks.lab.experiment import perform, require_machine
 from benchmarks.lab.leftovers import remove_leftovers, temporary_folder
 from benchmarks.lab.matrix import REFERENCE, configuration_from, read_matrix
-from benchmarks.lab.results import result_of, write_result, write_summary
+from benchmarks.lab.results import busy_percent, result_of, write_result, write_summary
 from benchmarks.lab.workload import PRESETS, Item, make_items, read_items
 
 EXIT_UNUSABLE = 2
@@ -157,7 +157,7 @@ def _device(text: str) -> Device:
 
 
 def _show(results: Sequence[dict[str, Any]]) -> None:
-    """The medians of some results as a table."""
+    """The medians of some results as a table; a busy machine makes figures of its own."""
     columns = {"iops": "IOPS", "mb_per_s": "MB/s", "lat_p50_ms": "p50 ms", "lat_p99_ms": "p99 ms"}
     columns |= {"failover_last_affected_completion_ms": "last affected ms"}
     if not any("failover_affected_commands" in result["median"] for result in results):
@@ -165,12 +165,13 @@ def _show(results: Sequence[dict[str, Any]]) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for heading in ("workload", "configuration"):
         table.add_column(heading, no_wrap=True)
-    for heading in (*columns.values(), "errors"):
+    for heading in (*columns.values(), "busy %", "errors"):
         table.add_column(heading, justify="right")
     for result in results:
         figures = [f"{result['median'][key]:.6g}" if key in result["median"] else "" for key in columns]
+        busy = max((busy_percent(row["cpu"]) for row in result["repeats"] if row.get("cpu")), default=0.0)
         errors = "; ".join(row["errors"] for row in result["repeats"] if row["errors"])
-        table.add_row(result["workload"], result["config"], *figures, errors or "none")
+        table.add_row(result["workload"], result["config"], *figures, f"{busy:.0f}", errors or "none")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=PIPED_COLUMNS)

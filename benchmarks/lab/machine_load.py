@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+HOST_BUSY = "host_busy_pct"
+"""How the share that is busy over all cores is called, before the number of cores."""
+
 _IDLE, _IO_WAIT, _SOFT_IRQ, _STEAL = 3, 4, 6, 7
 
 
@@ -64,7 +67,7 @@ def describe(before: Load, after: Load, initiator_s: float) -> dict[str, float]:
         "wall_s": round(wall_s, 3),
         "initiator_python_pct": percent(initiator_s, wall_s),
         "tgtd_pct": percent(after.target_s - before.target_s, wall_s),
-        f"host_busy_pct_of_{cores}_cores": percent(all_s - idle_s, all_s),
+        f"{HOST_BUSY}_of_{cores}_cores": percent(all_s - idle_s, all_s),
         "host_softirq_pct": percent(after.soft_irq_s - before.soft_irq_s, all_s),
         "host_steal_pct": percent(after.steal_s - before.steal_s, all_s),
     }

@@ -20,6 +20,7 @@ import zstandard
 from benchmarks.lab.configuration import Configuration
 from benchmarks.lab.experiment import Repeat
 from benchmarks.lab.figures import Json, compared, figures_of
+from benchmarks.lab.machine_load import HOST_BUSY
 from benchmarks.lab.network import BUCKET_BYTES, MTU_BYTES, PORTAL_PORT, QUEUE_BYTES, Network
 from benchmarks.lab.workload import Item
 
@@ -151,6 +152,7 @@ def _summary_row(result: Json) -> Json:
         "max_ms": median.get("lat_max_ms"),
         "share_commands": " ".join(f"{row['share_commands']:.3f}" for row in shares),
         "share_bytes": " ".join(f"{row['share_bytes']:.3f}" for row in shares),
+        **_loads(result["repeats"]),
         "retransmissions": sum(sum(row.get("tcp_retransmissions", {}).values()) for row in result["repeats"]),
         "drops": sum(
             row.get("qdisc_drops", 0) + (row.get("capture_drops") or 0) for row in result["repeats"]
@@ -163,6 +165,25 @@ def _summary_row(result: Json) -> Json:
         "fault_slowest_ms": median.get("failover_slowest_command_ms"),
         "fault_longest_gap_ms": median.get("failover_longest_gap_ms"),
     }
+
+
+def _loads(repeats: Sequence[Json]) -> Json:
+    """How busy the machine was, medians over the repeats."""
+    cpu = [row["cpu"] for row in repeats if row.get("cpu")]
+    if not cpu:
+        return {}
+    host = [busy_percent(row) for row in cpu]
+    return {
+        "cpu_initiator_pct": statistics.median(row["initiator_python_pct"] for row in cpu),
+        "cpu_tgtd_pct": statistics.median(row["tgtd_pct"] for row in cpu),
+        "cpu_host_pct": statistics.median(host),
+        "cpu_host_max_pct": max(host),
+    }
+
+
+def busy_percent(cpu: Json) -> float:
+    """The busy share of all cores in the ``cpu`` of a repeat."""
+    return float(next(value for key, value in cpu.items() if key.startswith(HOST_BUSY)))
 
 
 def write_summary(folder: Path) -> Path:

@@ -50,7 +50,8 @@ def repeat(*rows: dict[str, Any], recoveries: list[dict[str, Any]] | None = None
         "recoveries": recoveries or [],
         "t_fault": None,
     }
-    return Repeat({"meta": {}}, facts, {}, 0, 0, 2)
+    cpu = {"initiator_python_pct": 10.0, "tgtd_pct": 5.0, "host_busy_pct_of_2_cores": 20.0}
+    return Repeat({"meta": {}}, facts, cpu, 0, 0, 2)
 
 
 def test_rates_and_latencies_are_counted_by_hand() -> None:
@@ -130,3 +131,8 @@ def test_the_files_of_a_run_hold_its_figures(tmp_path: Path) -> None:
     with write_summary(folder).open() as file:
         (summary,) = csv.DictReader(file)
     assert (summary["config"], summary["iops_min"], summary["iops_max"]) == ("mcs2-rr", "500.0", "1000.0")
+    assert (summary["cpu_host_pct"], summary["retransmissions"], summary["rates_mbit"]) == (
+        "20.0",
+        "6",
+        "40+40",
+    )
