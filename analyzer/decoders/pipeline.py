@@ -28,19 +28,16 @@ from analyzer.network.connections import (
     release,
     room_for_connections,
 )
-from analyzer.network.ordering import (
-    ORDER_NEEDS_STORE,
-    ORDERED_ALL,
+from analyzer.network.ordering import ORDER_NEEDS_STORE, ORDERED_ALL, finish_all, order
+from analyzer.network.segments import COUNTS, dissect, empty_segments
+from analyzer.network.waiting import (
     RUN_BYTES,
     RUN_OPENED,
     compacted,
     drop_waiting,
-    finish_all,
     nothing_waiting,
-    order,
     take_runs,
 )
-from analyzer.network.segments import COUNTS, dissect, empty_segments
 
 ISCSI_PORTS = (3260, 860)
 """The ports that IANA gave to iSCSI: a hint, never a proof."""

@@ -8,8 +8,6 @@ Works by sequence numbers alone (RFC 9293 section 3.4); what the bytes mean is n
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -27,301 +25,37 @@ from analyzer.network.connections import (
     side_of_sender,
 )
 from analyzer.network.segments import ACK, FIN, RST, SYN, Record, Segments
+from analyzer.network.waiting import (
+    RUN_BYTES,
+    RUN_JOINED,
+    RUN_OPENED,
+    SEQUENCE_MASK,
+    WAITING_BYTES_LIMIT,
+    WAITING_SEGMENTS_LIMIT,
+    Nodes,
+    Runs,
+    Waiting,
+    advance,
+    drain,
+    drop_waiting,
+    emit,
+    has_waiting_room,
+    keep_waiting,
+)
 
 PATIENCE_PACKETS = 64
-WAITING_SEGMENTS_LIMIT = 16_384
-WAITING_BYTES_LIMIT = 32 << 20
-STORE_BYTES = 64 << 20
-NODES = 65_536
-RUNS = 2 * WAITING_SEGMENTS_LIMIT + 8192
-
 _FAR = 1 << 62
-_SEQUENCE_MASK = 0xFFFFFFFF
 _OLDEST_STEP = -(1 << 26)
 """A step further back than any TCP window reaches is a step forward over lost bytes."""
-
-RUN_BYTES = 0
-RUN_OPENED = 1
-"""The stream begins, with its first byte."""
-RUN_JOINED = 2
-"""The stream begins somewhere in its middle."""
-
-RUN = np.dtype(
-    (
-        np.record,
-        [
-            ("stream", "i8"),
-            ("kind", "i8"),  # RUN_*
-            ("is_stored", "i8"),  # whether the bytes lie in the store instead of the chunk
-            ("offset", "i8"),
-            ("length", "i8"),  # bytes at hand
-            ("gap", "i8"),  # bytes before them that were lost
-            ("cut", "i8"),  # bytes behind them that the snap length cut off
-            ("time_ns", "i8"),
-            ("ready_ns", "i8"),  # when these bytes and all before them had come
-            ("packet", "i8"),
-            ("file_index", "i8"),
-        ],
-    )
-)
-
-Runs = npt.NDArray[np.void]
-Nodes = npt.NDArray[np.void]
-
-_NODE = np.dtype(
-    (
-        np.record,
-        [
-            ("next", "i8"),
-            ("stream", "i8"),  # -1 = free
-            ("position", "i8"),
-            ("captured", "i8"),
-            ("length", "i8"),
-            ("offset", "i8"),  # in the store
-            ("time_ns", "i8"),
-            ("packet", "i8"),
-            ("file_index", "i8"),
-        ],
-    )
-)
-
-_LEDGER = np.dtype(
-    (
-        np.record,
-        [
-            ("runs", "i8"),  # made and not yet taken
-            ("store_bytes", "i8"),  # used from the beginning, holes included
-            ("nodes", "i8"),  # ever used
-            ("free_node", "i8"),  # head of the list of free ones; -1 = none
-            ("waiting", "i8"),  # segments that wait, in all streams
-            ("is_compact", "i8"),  # the store has just been compacted
-        ],
-    )
-)
 
 # Why ``order`` stopped.
 ORDERED_ALL, ORDER_NEEDS_RUNS, ORDER_NEEDS_STORE = range(3)
 
 
-class Waiting(NamedTuple):
-    """Segments that came before their turn, the bytes of them, and the runs that are handed on."""
-
-    nodes: npt.NDArray[np.void]
-    store: Bytes
-    runs: npt.NDArray[np.void]
-    ledger: npt.NDArray[np.void]
-    """Shape (1,)."""
-
-
-def nothing_waiting() -> Waiting:
-    """No segment waits."""
-    ledger = np.zeros(1, _LEDGER)
-    ledger[0].free_node = -1
-    return Waiting(np.zeros(NODES, _NODE), np.empty(STORE_BYTES, np.uint8), np.zeros(RUNS, RUN), ledger)
-
-
-def take_runs(waiting: Waiting) -> int:
-    """How many runs stand in ``waiting.runs``; they count as taken, and must be used before more are made."""
-    count = int(waiting.ledger[0].runs)
-    waiting.ledger[0].runs = 0
-    return count
-
-
-def compacted(waiting: Waiting) -> Waiting:
-    """The same, with the store's holes closed. Only when all runs were taken and used."""
-    store = np.empty_like(waiting.store)
-    ledger = waiting.ledger[0]
-    ledger.store_bytes = _copy_waiting(waiting.nodes, int(ledger.nodes), waiting.store, store)
-    ledger.is_compact = 1
-    return waiting._replace(store=store)
-
-
-@njit(cache=True, nogil=True)
-def _copy_waiting(nodes: npt.NDArray[np.void], count: int, old: Bytes, new: Bytes) -> int:
-    used = wide(0)
-    for index in range(count):
-        node = nodes[index]
-        if node.stream >= 0:
-            for byte in range(node.captured):
-                new[used + byte] = old[node.offset + byte]
-            node.offset = used
-            used += node.captured
-    return used
-
-
-@njit(cache=True, nogil=True)
-def _emit(
-    runs: Runs,
-    ledger: Record,
-    kind: int,
-    stream: int,
-    is_stored: int,
-    offset: int,
-    length: int,
-    gap: int,
-    cut: int,
-    time_ns: int,
-    packet: int,
-    file_index: int,
-) -> None:
-    run = runs[ledger.runs]
-    ledger.runs += 1
-    run.stream, run.kind, run.is_stored, run.offset, run.length = stream, kind, is_stored, offset, length
-    run.gap, run.cut, run.time_ns, run.ready_ns = gap, cut, time_ns, time_ns
-    run.packet, run.file_index = packet, file_index
-
-
-@njit(cache=True, nogil=True)
-def _advance(stream: Record, size: int) -> None:
-    stream.next_position += size
-    stream.next_sequence = (stream.next_sequence + size) & _SEQUENCE_MASK
-
-
-@njit(cache=True, nogil=True)
-def _free_node(nodes: Nodes, ledger: Record, index: int) -> None:
-    node = nodes[index]
-    node.stream = -1
-    node.next = ledger.free_node
-    ledger.free_node = index
-    ledger.waiting -= 1
-
-
-@njit(cache=True, nogil=True)
-def drop_waiting(nodes: Nodes, ledger: Record, stream: Record) -> None:
-    """Forget what waits in a stream whose bytes nobody wants."""
-    while stream.waiting_head >= 0:
-        head = stream.waiting_head
-        stream.waiting_head = nodes[head].next
-        _free_node(nodes, ledger, head)
-    stream.waiting_tail, stream.waiting_count, stream.waiting_bytes = -1, 0, 0
-
-
-@njit(cache=True, nogil=True)
-def _drain(
-    nodes: Nodes, runs: Runs, ledger: Record, index: int, stream: Record, limit: int, ready_ns: int
-) -> None:
-    """Hand on what waits and is in turn, giving up missing bytes before position ``limit``.
-
-    ``ready_ns`` is the time of the segment that brought what was missing, or 0 where none did.
-    """
-    while stream.waiting_head >= 0:
-        head = stream.waiting_head
-        node = nodes[head]
-        gap = min(node.position, limit) - stream.next_position
-        if node.position > stream.next_position:
-            if gap <= 0:
-                return
-            stream.lost_bytes += gap
-            _advance(stream, gap)
-            if node.position > stream.next_position:
-                _emit(
-                    runs,
-                    ledger,
-                    RUN_BYTES,
-                    index,
-                    0,
-                    0,
-                    0,
-                    gap,
-                    0,
-                    node.time_ns,
-                    node.packet,
-                    node.file_index,
-                )
-                return
-        else:
-            gap = wide(0)
-        stale = min(stream.next_position - node.position, node.length)
-        fresh = node.length - stale
-        at_hand = max(node.captured - stale, 0)
-        if fresh > 0:
-            _emit(
-                runs,
-                ledger,
-                RUN_BYTES,
-                index,
-                1,
-                node.offset + min(stale, node.captured),
-                at_hand,
-                gap,
-                fresh - at_hand,
-                node.time_ns,
-                node.packet,
-                node.file_index,
-            )
-            runs[ledger.runs - 1].ready_ns = max(node.time_ns, ready_ns)
-            _advance(stream, fresh)
-        stream.waiting_head = node.next
-        if node.next < 0:
-            stream.waiting_tail = -1
-        stream.waiting_count -= 1
-        stream.waiting_bytes -= node.captured
-        _free_node(nodes, ledger, head)
-
-
-@njit(cache=True, nogil=True)
-def _find_predecessor(nodes: Nodes, stream: Record, position: int) -> int:
-    """The last waiting segment that begins at or before ``position``; -1 where there is none."""
-    if stream.waiting_tail >= 0 and nodes[stream.waiting_tail].position <= position:
-        return stream.waiting_tail
-    before = wide(-1)
-    index = stream.waiting_head
-    while index >= 0 and nodes[index].position <= position:
-        before = index
-        index = nodes[index].next
-    return before
-
-
-@njit(cache=True, nogil=True)
-def _keep_waiting(
-    nodes: Nodes,
-    store: Bytes,
-    ledger: Record,
-    chunk: Bytes,
-    index: int,
-    stream: Record,
-    position: int,
-    offset: int,
-    captured: int,
-    length: int,
-    time_ns: int,
-    packet: int,
-    file_index: int,
-) -> None:
-    before = _find_predecessor(nodes, stream, position)
-    if before >= 0 and nodes[before].position + nodes[before].length >= position + length:
-        stream.retransmitted += 1
-        return
-    if ledger.free_node >= 0:
-        new = ledger.free_node
-        ledger.free_node = nodes[new].next
-    else:
-        new = ledger.nodes
-        ledger.nodes += 1
-    ledger.waiting += 1
-    node = nodes[new]
-    node.stream, node.position, node.captured, node.length = index, position, captured, length
-    node.time_ns, node.packet, node.file_index = time_ns, packet, file_index
-    node.offset = ledger.store_bytes
-    for byte in range(captured):
-        store[node.offset + byte] = chunk[offset + byte]
-    ledger.store_bytes += captured
-    if before < 0:
-        node.next = stream.waiting_head
-        stream.waiting_head = new
-    else:
-        node.next = nodes[before].next
-        nodes[before].next = new
-    if node.next < 0:
-        stream.waiting_tail = new
-    stream.waiting_count += 1
-    stream.waiting_bytes += captured
-
-
 @njit(cache=True, nogil=True)
 def _step(stream: Record, sequence: int) -> int:
     """From the next byte of the stream to ``sequence``, 32-bit wrap undone."""
-    step = ((sequence - stream.next_sequence + 0x80000000) & _SEQUENCE_MASK) - 0x80000000
+    step = ((sequence - stream.next_sequence + 0x80000000) & SEQUENCE_MASK) - 0x80000000
     if step < _OLDEST_STEP:
         step += 1 << 32
     return step
@@ -335,16 +69,10 @@ def _begin_stream(
     if flags & SYN:
         kind = RUN_OPENED
         stream.initial_sequence = sequence
-        sequence = (sequence + 1) & _SEQUENCE_MASK
+        sequence = (sequence + 1) & SEQUENCE_MASK
     stream.is_known = 1
     stream.next_sequence = sequence
-    _emit(runs, ledger, kind, index, 0, 0, 0, 0, 0, time_ns, 0, 0)
-
-
-@njit(cache=True, nogil=True)
-def _has_waiting_room(nodes: Nodes, store: Bytes, ledger: Record, captured: int) -> bool:
-    has_node = ledger.free_node >= 0 or ledger.nodes < len(nodes)
-    return has_node and ledger.store_bytes + captured <= len(store)
+    emit(runs, ledger, kind, index, 0, 0, 0, 0, 0, time_ns, 0, 0)
 
 
 @njit(cache=True, nogil=True)
@@ -364,7 +92,7 @@ def _take_payload(
     offset, captured, length = segment.offset, segment.captured, segment.length
     time_ns, sequence = segment.time_ns, segment.sequence
     if segment.control_bits & SYN:
-        sequence = (sequence + 1) & _SEQUENCE_MASK
+        sequence = (sequence + 1) & SEQUENCE_MASK
     step = _step(stream, sequence)
     stream.segments += 1
     stream.largest = max(stream.largest, length)
@@ -382,21 +110,21 @@ def _take_payload(
     if step > 0 and (
         stream.waiting_count >= WAITING_SEGMENTS_LIMIT
         or stream.waiting_bytes + captured > WAITING_BYTES_LIMIT
-        or not _has_waiting_room(nodes, store, ledger, captured)
+        or not has_waiting_room(nodes, store, ledger, captured)
     ):
         counters[GIVEN_UP] += 1
         target = stream.next_position + step
-        _drain(nodes, runs, ledger, index, stream, target, wide(0))
+        drain(nodes, runs, ledger, index, stream, target, wide(0))
         step = target - stream.next_position
         if step > 0:
             stream.lost_bytes += step
-            _emit(runs, ledger, RUN_BYTES, index, 0, 0, 0, step, 0, time_ns, packet, file_index)
-            _advance(stream, step)
+            emit(runs, ledger, RUN_BYTES, index, 0, 0, 0, step, 0, time_ns, packet, file_index)
+            advance(stream, step)
             step = wide(0)
         elif step < 0:
             return
     if step > 0:
-        _keep_waiting(
+        keep_waiting(
             nodes,
             store,
             ledger,
@@ -412,14 +140,14 @@ def _take_payload(
             file_index,
         )
         return
-    _emit(
+    emit(
         runs, ledger, RUN_BYTES, index, 0, offset, captured, 0, length - captured, time_ns, packet, file_index
     )
-    _advance(stream, length)
+    advance(stream, length)
     if stream.timed_position < 0:
         stream.timed_position, stream.timed_ns = stream.next_position, time_ns
     if stream.waiting_head >= 0:
-        _drain(nodes, runs, ledger, index, stream, wide(0), time_ns)
+        drain(nodes, runs, ledger, index, stream, wide(0), time_ns)
 
 
 @njit(cache=True, nogil=True)
@@ -483,15 +211,15 @@ def _finish_stream(
     """Hand on all that waits and count what was acknowledged yet never seen: false if runs lack room."""
     if ledger.runs + stream.waiting_count + 2 > len(runs):
         return False
-    _drain(nodes, runs, ledger, index, stream, wide(_FAR), wide(0))
+    drain(nodes, runs, ledger, index, stream, wide(_FAR), wide(0))
     missing = stream.acknowledged - stream.next_position
     # One byte more may be the sequence number of a FIN that was not recorded.
     if stream.is_known and missing > 1:
         stream.lost_bytes += missing
-        _emit(
+        emit(
             runs, ledger, RUN_BYTES, index, 0, 0, 0, missing, 0, connection.last_ns, 0, connection.file_index
         )
-        _advance(stream, missing)
+        advance(stream, missing)
     return True
 
 
@@ -537,7 +265,7 @@ def _hand_on(run: Record, index: int, stream: Record, segment: Record, packet: i
     run.packet, run.file_index = packet, file_index
     stream.segments += 1
     stream.largest = max(stream.largest, length)
-    _advance(stream, length)
+    advance(stream, length)
     if stream.timed_position < 0:
         stream.timed_position, stream.timed_ns = stream.next_position, segment.time_ns
 
@@ -552,7 +280,7 @@ def _give_up_missing(
     nodes: Nodes, runs: Runs, ledger: Record, index: int, stream: Record, packets: int
 ) -> None:
     """What the peer has acknowledged and is still missing was lost by the recorder."""
-    _drain(nodes, runs, ledger, index, stream, stream.acknowledged, wide(0))
+    drain(nodes, runs, ledger, index, stream, stream.acknowledged, wide(0))
     stream.missing_since = -1 if stream.acknowledged <= stream.next_position else packets
 
 
@@ -628,7 +356,7 @@ def order(
                 nodes, store, runs, ledger, chunk, segment, index, stream, packet, file_index, counters
             )
         if flags & FIN and stream.is_known and stream.fin_position < 0:
-            behind = (segment.sequence + length) & _SEQUENCE_MASK
+            behind = (segment.sequence + length) & SEQUENCE_MASK
             stream.fin_position = stream.next_position + _step(stream, behind)
         if flags & ACK and peer.is_known:
             _take_acknowledgement(peer, segment.acknowledgement, connection.packets, segment.time_ns)
