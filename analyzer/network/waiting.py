@@ -143,7 +143,7 @@ def emit(
     packet: int,
     file_index: int,
 ) -> None:
-    """Make a run; there is room for it. ``gap`` bytes before it are lost, ``cut`` behind it were not recorded."""
+    """Make a run; there is room for it. ``gap`` bytes before it are lost, ``cut`` behind it unrecorded."""
     run = runs[ledger.runs]
     ledger.runs += 1
     run.stream, run.kind, run.is_stored, run.offset, run.length = stream, kind, is_stored, offset, length
