@@ -19,6 +19,7 @@ from analyzer.replay.state import (
     NEXT_IN_LIST,
     NEXT_UNPROMPTED,
     NONE,
+    NOTHING,
     READY,
     WINDOW_CLOSED,
     WINDOW_OPENED,
@@ -48,7 +49,7 @@ def post_next_unprompted(world: World, queue: EventQueue) -> None:
     if place < len(world.unprompted):
         request = world.unprompted[place]
         world.counters[NEXT_UNPROMPTED] += 1
-        post(queue, world.requests[request].after_ns, READY, request, 0, 0)
+        post(queue, world.requests[request].after_ns, READY, request, NOTHING, NOTHING)
 
 
 @engine_function
@@ -152,11 +153,12 @@ def send_command(world: World, queue: EventQueue, now: int, request: int) -> Non
         unsolicited = min(path.first_burst_bytes, asked.write_bytes) - immediate
     done.received_bytes = immediate
     done.granted_bytes = immediate
-    post(queue, send_data(world, done.path, now, immediate), COMMAND_ARRIVES, request, 0, 0)
+    post(queue, send_data(world, done.path, now, immediate), COMMAND_ARRIVES, request, NOTHING, NOTHING)
     if unsolicited > 0:
         done.granted_bytes += unsolicited
         done.sequences = 1
-        post(queue, send_data(world, done.path, now, unsolicited), DATA_ARRIVES, request, unsolicited, 0)
+        at = send_data(world, done.path, now, unsolicited)
+        post(queue, at, DATA_ARRIVES, request, unsolicited, NOTHING)
 
 
 @engine_function
@@ -173,7 +175,7 @@ def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_by
     """Answer an R2T, at once or after the turnaround of the initiator."""
     turnaround_ns = world.requests[request].turnaround_ns
     if turnaround_ns > 0:
-        post(queue, now + turnaround_ns, DATA_DUE, request, burst_bytes, 0)
+        post(queue, now + turnaround_ns, DATA_DUE, request, burst_bytes, NOTHING)
     else:
         send_solicited(world, queue, now, request, burst_bytes)
 
@@ -182,7 +184,7 @@ def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_by
 def send_solicited(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
     """Send one sequence of Data-Out PDUs."""
     at = send_data(world, world.progress[request].path, now, burst_bytes)
-    post(queue, at, DATA_ARRIVES, request, burst_bytes, 0)
+    post(queue, at, DATA_ARRIVES, request, burst_bytes, NOTHING)
 
 
 @engine_function
@@ -205,4 +207,4 @@ def complete(world: World, queue: EventQueue, now: int, request: int) -> None:
     elif following != NONE:
         at += world.requests[following].after_ns
     if following != NONE:
-        post(queue, at, READY, following, 0, 0)
+        post(queue, at, READY, following, NOTHING, NOTHING)

@@ -36,11 +36,11 @@ from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUE
 
 Int64s = npt.NDArray[np.int64]
 
-EPISODE_NAMES = {
-    GATE_HELD: "gate-held",
-    GATE_RELEASED: "gate-released",
-    WINDOW_CLOSED: "window-closed",
-    WINDOW_OPENED: "window-opened",
+EPISODE_NAMES: dict[int, str] = {
+    int(GATE_HELD): "gate-held",
+    int(GATE_RELEASED): "gate-released",
+    int(WINDOW_CLOSED): "window-closed",
+    int(WINDOW_OPENED): "window-opened",
 }
 
 

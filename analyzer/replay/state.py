@@ -21,15 +21,19 @@ Float64s = npt.NDArray[np.float64]
 NEVER = -1
 NONE = -1
 
+# Numbers that are handed to functions are NumPy's: of a Python constant Numba makes a type of its own
+# and compiles the function again for each.
+NOTHING = np.int64(0)
+
 # Kinds of event; at one time the smaller number goes first. What frees something goes before what takes it.
-STATUS_ARRIVES = 0  # at the initiator: the request completes
-R2T_ARRIVES = 1  # at the initiator; value = bytes asked for
-COMMAND_ARRIVES = 2  # at the target, whole, with its immediate data
-DATA_ARRIVES = 3  # at the target: a whole sequence of Data-Out; value = its bytes
-GRANT = 4  # the target has room for the data of a write and begins to ask for it
-SERVICE_ENDS = 5  # the device is done with it
-DATA_DUE = 6  # the initiator has the data that an R2T asked for; value = its bytes
-READY = 7  # the application asks for it
+STATUS_ARRIVES = np.int64(0)  # at the initiator: the request completes
+R2T_ARRIVES = np.int64(1)  # at the initiator; value = bytes asked for
+COMMAND_ARRIVES = np.int64(2)  # at the target, whole, with its immediate data
+DATA_ARRIVES = np.int64(3)  # at the target: a whole sequence of Data-Out; value = its bytes
+GRANT = np.int64(4)  # the target has room for the data of a write and begins to ask for it
+SERVICE_ENDS = np.int64(5)  # the device is done with it
+DATA_DUE = np.int64(6)  # the initiator has the data that an R2T asked for; value = its bytes
+READY = np.int64(7)  # the application asks for it
 EVENT_KINDS = (
     "status-arrives",
     "r2t-arrives",
@@ -46,8 +50,8 @@ GATE_IN_ORDER = 0  # RFC 7143 section 4.2.2.1: a command waits until all lower C
 GATE_NONE = 1  # a command is executed as it arrives
 
 # When MaxCmdSN moves on.
-WINDOW_BY_ARRIVAL = 0  # with ExpCmdSN, when the gate lets a command pass
-WINDOW_BY_COMPLETION = 1  # with each status sent: the window is also a limit of outstanding commands
+WINDOW_BY_ARRIVAL = np.int64(0)  # with ExpCmdSN, when the gate lets a command pass
+WINDOW_BY_COMPLETION = np.int64(1)  # with each status sent: it limits outstanding commands too
 
 # Stages of a write at the target.
 STAGE_SENT = 0
@@ -198,10 +202,10 @@ class Log(NamedTuple):
 LOG_EVENTS, LOG_TRANSFERS, LOG_EPISODES = 0, 1, 2
 
 # Kinds of episode.
-GATE_HELD = 0
-GATE_RELEASED = 1
-WINDOW_CLOSED = 2
-WINDOW_OPENED = 3
+GATE_HELD = np.int64(0)
+GATE_RELEASED = np.int64(1)
+WINDOW_CLOSED = np.int64(2)
+WINDOW_OPENED = np.int64(3)
 
 # Counters of the engine, and what it returns.
 COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS = 0, 1, 2, 3, 4, 5, 6

@@ -16,6 +16,7 @@ from analyzer.replay.state import (
     GATE_RELEASED,
     GRANT,
     NONE,
+    NOTHING,
     R2T_ARRIVES,
     SERVICE_ENDS,
     STAGE_GRANTED,
@@ -79,7 +80,7 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
     done.released_ns = now
     done.stage = STAGE_RELEASED
     if done.granted_bytes < asked.write_bytes:
-        post(queue, now + asked.grant_ns, GRANT, request, 0, 0)
+        post(queue, now + asked.grant_ns, GRANT, request, NOTHING, NOTHING)
     else:
         serve_if_whole(world, queue, now, request)
 
@@ -106,7 +107,7 @@ def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
         burst = min(path.max_burst_bytes, length - done.granted_bytes)
         done.granted_bytes += burst
         done.sequences += 1
-        at = transmit(world.links, world.log, path.link_from, now, path.header_bytes, 0)
+        at = transmit(world.links, world.log, path.link_from, now, path.header_bytes, NOTHING)
         post(queue, at, R2T_ARRIVES, request, burst, max_cmd_sn)
 
 
@@ -118,7 +119,7 @@ def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_b
     done.sequences -= 1
     asked = world.requests[request]
     if done.stage == STAGE_GRANTED and done.granted_bytes < asked.write_bytes:
-        post(queue, now + asked.grant_ns, GRANT, request, 0, 0)
+        post(queue, now + asked.grant_ns, GRANT, request, NOTHING, NOTHING)
     serve_if_whole(world, queue, now, request)
 
 
@@ -145,7 +146,7 @@ def begin_service(world: World, queue: EventQueue, now: int, request: int) -> No
     asked = world.requests[request]
     world.devices[asked.lun].busy += 1
     world.progress[request].started_ns = now
-    post(queue, now + asked.service_ns, SERVICE_ENDS, request, 0, 0)
+    post(queue, now + asked.service_ns, SERVICE_ENDS, request, NOTHING, NOTHING)
 
 
 @engine_function
@@ -181,4 +182,4 @@ def answer(world: World, queue: EventQueue, now: int, request: int) -> None:
         sense_bytes = int64(asked.sense_bytes)
         stream += pdu_stream_bytes(sense_bytes, max(sense_bytes, 1), path.header_bytes, path.digest_bytes)
     at = transmit(world.links, world.log, path.link_from, now, stream, asked.read_bytes)
-    post(queue, at, STATUS_ARRIVES, request, 0, world.nexuses[path.nexus].max_cmd_sn)
+    post(queue, at, STATUS_ARRIVES, request, NOTHING, world.nexuses[path.nexus].max_cmd_sn)

@@ -142,6 +142,7 @@ def _hosts(timeline: Timeline) -> tuple[tuple[Host, ...], Int32s]:
         used = np.unique(connection[mine])
         first = np.array([begins[mine & (connection == one)].min() for one in used])
         last = np.array([ends[mine & (connection == one)].max() for one in used])
+        last = np.maximum(first, last)
         concurrent = max(int(((first <= moment) & (last >= moment)).sum()) for moment in first)
         hosts.append(Host(str(name) or "initiator", tuple(int(one) for one in used), concurrent))
     return tuple(hosts), host_of_session
