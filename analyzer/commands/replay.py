@@ -16,19 +16,11 @@ if TYPE_CHECKING:
 
 BASELINE = "as-recorded"
 SHOWN_MEASURES = (
-    "completed",
-    "failed",
-    "duration_s",
-    "iops",
-    "bytes_per_s",
-    "latency_ns_p50",
-    "latency_ns_p90",
-    "latency_ns_p99",
-    "latency_ns_max",
-    "order_waited",
-    "order_wait_ns_mean",
-    "order_wait_ns_max",
-    "longest_gap_ns",
+    ("iops", "IOPS"),
+    ("bytes_per_s", "data"),
+    ("latency_ns_p50", "p50"),
+    ("latency_ns_p99", "p99"),
+    ("order_wait_ns_max", "longest\norder wait"),
 )
 
 With = Annotated[
@@ -74,6 +66,7 @@ def replay(
     from analyzer.commands.shown import output_console, print_json
     from analyzer.commands.sources import timeline_and_outcomes
 
+    check(policies or [], pacing)
     timeline, _ = timeline_and_outcomes(sources, port or ())
     outcomes = run_all(timeline, policies or [], pacing, seed)
     if output is not None:
@@ -87,14 +80,22 @@ def replay(
         console.print(f"Outcomes written to {output}")
 
 
+def check(policies: Sequence[str], pacing: str) -> None:
+    """Raise UnusableInputError for a policy or pacing that cannot be, before any long work begins."""
+    from analyzer.replay.scenario import scenario_of
+
+    for policy in (BASELINE, *policies):
+        scenario_of(policy, pacing=pacing)
+
+
 def run_all(timeline: Timeline, policies: Sequence[str], pacing: str, seed: int) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
     import analyzer
     from analyzer.commands.sources import COMPILING
-    from analyzer.commands.waiting import announced_if_slow, progress_bar
+    from analyzer.commands.waiting import announced_if_compiling, progress_bar
     from analyzer.replay.run import prepare
 
-    with announced_if_slow(COMPILING.format(seconds=20)):
+    with announced_if_compiling(COMPILING.format(seconds=20)):
         prepare()
     scenarios = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
     outcomes = []
@@ -145,7 +146,7 @@ def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, An
 
 def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> None:
     """Print the baseline's error, what was assumed, and the comparison."""
-    from analyzer.commands.shown import figure, percent, plain, table
+    from analyzer.commands.shown import MISSING, figure, percent, plain, table
     from analyzer.comparison.baseline import baseline_error
     from analyzer.comparison.compare import compared
 
@@ -155,17 +156,20 @@ def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> N
         console.print(f"  • {plain(sentence)}")
     console.print()
     comparison = compared(outcomes, timeline)
-    rows = []
+    shown = [(comparison.row(name), heading) for name, heading in SHOWN_MEASURES]
+    rows = [["recording", *(figure(row.recorded, row.measure.unit) for row, _ in shown), ""]]
     for place, label in enumerate(comparison.labels):
-        cells = [label]
-        for name in ("iops", "bytes_per_s", "latency_ns_p50", "latency_ns_p99", "order_wait_ns_max"):
-            row = comparison.row(name)
-            cells.append(figure(row.values[place], row.measure.unit))
         difference = comparison.row("iops").differences_percent[place]
-        cells.append("reference" if label == comparison.reference else percent(difference))
-        rows.append(cells)
-    recorded = [comparison.row(name) for name in ("iops", "bytes_per_s", "latency_ns_p50", "latency_ns_p99")]
-    recorded.append(comparison.row("order_wait_ns_max"))
-    rows.insert(0, ["recording", *(figure(row.recorded, row.measure.unit) for row in recorded), ""])
-    headings = ("IOPS", "data", "p50", "p99", "longest order wait", "IOPS against it")
-    console.print(table("Comparison", [("scenario", ""), *((name, "right") for name in headings)], rows))
+        rows.append(
+            [
+                plain(label),
+                *(figure(row.values[place], row.measure.unit) for row, _ in shown),
+                MISSING if label == comparison.reference else percent(difference),
+            ]
+        )
+    columns = [
+        ("scenario", "label"),
+        *((heading, "right") for _, heading in shown),
+        ("IOPS to\nbaseline", "right"),
+    ]
+    console.print(table("Comparison", columns, rows))

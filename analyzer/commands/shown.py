@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -31,7 +31,13 @@ def plain(text: Any) -> str:
     """Text from a capture made safe for a terminal: printable, and not read as markup."""
     if text is None:
         return MISSING
-    return escape("".join(character if character.isprintable() else "?" for character in str(text)))
+    return escape("".join(_printable(character) for character in str(text)))
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() and character not in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029" else "?"
 
 
 def duration(nanoseconds: float | None) -> str:
@@ -69,16 +75,17 @@ def percent(value: float | None) -> str:
 
 
 def table(title: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> Table:
-    """A table of finished strings; each column is (heading, ``left`` or ``right``)."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    for place, (heading, side) in enumerate(columns):
-        # The first column names the row and keeps its words; the others must not break a figure.
-        drawn.add_column(
-            heading,
-            justify="right" if side == "right" else "left",
-            overflow="fold",
-            no_wrap=bool(place) and side == "right",
-        )
+    """A table of finished strings; each column is (heading, how it is set).
+
+    ``right`` sets figures, which never break over lines; ``label`` sets names that may not break
+    either; an empty word sets text, which gives way when the terminal is narrow.
+    """
+    drawn = Table(title=f"\n{title}", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    drawn.show_edge = drawn.pad_edge = False
+    drawn.padding = (0, 1, 0, 0)
+    for heading, kind in columns:
+        justify: Literal["right", "left"] = "right" if kind == "right" else "left"
+        drawn.add_column(heading, justify=justify, overflow="fold", no_wrap=bool(kind), vertical="top")
     for row in rows:
         drawn.add_row(*row)
     return drawn

@@ -33,11 +33,11 @@ def verify(
     """
     from analyzer.commands.shown import output_console, print_json
     from analyzer.commands.sources import COMPILING
-    from analyzer.commands.waiting import announced_if_slow, progress_bar
+    from analyzer.commands.waiting import announced_if_compiling, progress_bar
     from analyzer.decoders import native, wireshark
     from analyzer.decoders.verification import verify as compare
 
-    with announced_if_slow(COMPILING.format(seconds=30)):
+    with announced_if_compiling(COMPILING.format(seconds=30)):
         native.prepare()
     ours = native.decode(captures, ports=port or ())
     ports = sorted({*(port or ()), *(int(number) for number in ours.connections.target_port)})

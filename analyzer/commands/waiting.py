@@ -1,31 +1,36 @@
 """What is shown on stderr while long work goes on: a progress bar, and why the first run is slow.
 
-Both only on a terminal, except for the notice of compilation, which is a line that logs can hold.
+The bar is shown only on a terminal; the notice of compilation is a line that logs can hold.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
 Progress = Callable[[int, int | None], None]
-NOTICE_AFTER_S = 1.0
 
 
 @contextmanager
-def announced_if_slow(sentence: str) -> Iterator[None]:
-    """Print ``sentence`` on stderr once the work inside takes longer than a second."""
-    console = Console(stderr=True)
-    timer = threading.Timer(NOTICE_AFTER_S, console.print, [sentence], {"style": "dim", "highlight": False})
-    timer.daemon = True
-    timer.start()
-    try:
+def announced_if_compiling(sentence: str) -> Iterator[None]:
+    """Print ``sentence`` on stderr once Numba begins to compile instead of loading what it has kept."""
+    from numba.core import event  # as slow to import as what follows it anyway
+
+    class Announcement(event.Listener):
+        is_made = False
+
+        def on_start(self, _: object) -> None:
+            if not self.is_made:
+                self.is_made = True
+                Console(stderr=True).print(sentence, style="dim", highlight=False)
+
+        def on_end(self, _: object) -> None:
+            """Compilation ends without a word."""
+
+    with event.install_listener("numba:compile", Announcement()):
         yield
-    finally:
-        timer.cancel()
 
 
 @contextmanager
