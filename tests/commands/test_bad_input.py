@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.commands.run import run
 from tests.real import capture_bytes
-
-ANALYZER = [sys.executable, "-m", "analyzer.commands.main"]
-
-
-def run(arguments: Sequence[str | Path], **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, with stdout and stderr kept apart."""
-    command = [*ANALYZER, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)  # type: ignore[call-overload, no-any-return]
 
 
 def unusable(tmp_path: Path) -> dict[str, Path]:

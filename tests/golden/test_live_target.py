@@ -27,7 +27,7 @@ def test_a_live_workload_is_counted_command_by_command(tmp_path: Path) -> None:
         )
         assert b"DIRECT_ACCESS" in inquiry.stdout
         subprocess.run(
-            [tool("iscsi-perf"), "-r", "-m", "8", "-t", "1", target.unit], check=True, capture_output=True
+            [tool("iscsi-perf"), "-r", "-m", "2", "-t", "1", target.unit], check=True, capture_output=True
         )
     timeline = analyzer.analyze(capture)
     sessions, tasks = timeline.sessions, timeline.tasks
