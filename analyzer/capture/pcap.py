@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, unsigned_32
 from analyzer.capture.packets import (
@@ -18,6 +17,7 @@ from analyzer.capture.packets import (
     WALK_MORE,
     Packets,
 )
+from analyzer.compilation import njit
 from analyzer.errors import UnusableInputError
 
 NAME = "pcap"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, unsigned_16, unsigned_32, wide
 from analyzer.capture.packets import (
@@ -20,6 +19,7 @@ from analyzer.capture.packets import (
     WALK_MORE,
     Packets,
 )
+from analyzer.compilation import njit
 from analyzer.errors import UnusableInputError
 
 NAME = "pcapng"

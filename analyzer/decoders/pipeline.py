@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
+from analyzer.compilation import njit
 from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, with_room
 from analyzer.iscsi.framing import finish_stream as finish_framing
 from analyzer.iscsi.framing import open_stream, passes_through_data, take_bytes, take_gap

@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from analyzer.byte_order import wide
+from analyzer.compilation import njit
 from analyzer.iscsi.recognition import TARGET
 
 _HEADER_KEY, _DATA_KEY = 1, 2

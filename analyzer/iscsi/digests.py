@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, little_32, wide
+from analyzer.compilation import njit
 
 CRC_START = 0xFFFFFFFF
 _REFLECTED_POLYNOMIAL = 0x82F63B78

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes
+from analyzer.compilation import njit
 from analyzer.iscsi.headers import HEADER_BYTES
 
 Record = Any

@@ -9,9 +9,8 @@ are in use. Knows nothing of packets but their number and time; streams come in 
 
 from __future__ import annotations
 
-from numba import njit
-
 from analyzer.byte_order import Bytes, big_24, big_32, wide
+from analyzer.compilation import njit
 from analyzer.iscsi.digest_keys import take_text_byte
 from analyzer.iscsi.digests import crc32c_byte, crc32c_more
 from analyzer.iscsi.frames import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, big_24, big_32, wide
+from analyzer.compilation import njit
 from analyzer.iscsi.digest_keys import restart_text
 from analyzer.iscsi.digests import CRC_START, crc32c_end, crc32c_more
 from analyzer.iscsi.frames import (

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, big_24, big_32, wide
+from analyzer.compilation import njit
 from analyzer.iscsi.opcodes import Opcode
 
 INITIATOR, TARGET = 1, 2

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import wide
+from analyzer.compilation import njit
 from analyzer.network.segments import Record
 
 SIDE_UNKNOWN = -1

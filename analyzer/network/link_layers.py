@@ -6,9 +6,8 @@ is read from the IP header itself; only frames that say they carry something els
 
 from __future__ import annotations
 
-from numba import njit
-
 from analyzer.byte_order import Bytes, big_16
+from analyzer.compilation import njit
 
 UNKNOWN_LINK_TYPE = -1
 NOT_IP = -2

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, wide
+from analyzer.compilation import njit
 from analyzer.network.connections import (
     CONNECTION_COUNT,
     END_FIN,

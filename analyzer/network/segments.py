@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, big_16, big_32, big_64, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
+from analyzer.compilation import njit
 from analyzer.network.link_layers import UNKNOWN_LINK_TYPE, find_network_layer
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10

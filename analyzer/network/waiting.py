@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from analyzer.byte_order import Bytes, wide
+from analyzer.compilation import njit
 from analyzer.network.segments import Record
 
 WAITING_SEGMENTS_LIMIT = 16_384

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from analyzer.compilation import njit
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.state import NONE
 from analyzer.serial_numbers import unwrap

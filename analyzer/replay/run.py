@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
+from analyzer.compilation import kept_beside_its_sources
 from analyzer.errors import UnusableInputError
 from analyzer.replay import engine
 from analyzer.replay.agreements import agreements_of
@@ -85,7 +85,6 @@ def replay(
     scenario = scenario_of(policy, pacing=pacing, seed=seed, links=links, target=target)
     if faults:
         raise UnusableInputError("this version replays links that stay up", source="--fault")
-    _discard_stale_code()
     recorded = recorded_links(timeline)
     service = service_times(timeline, recorded)
     workload = workload_of(timeline, recorded, service)
@@ -101,7 +100,6 @@ def replay(
 
 def prepare() -> None:
     """Compile the engine and every declared policy, or load them from Numba's cache, on one tiny request."""
-    _discard_stale_code()
     workload = made_workload(2, read_bytes=512)
     for policy in POLICIES:
         scenario = Scenario(topology=Topology.MCS, link_count=2, policy=policy.name)
@@ -226,23 +224,9 @@ def compiled(policy: Policy) -> Choose:
         return policy.choose
     typeof: Any = numba.typeof
     signature = numba.types.int64(*(typeof(argument) for argument in example_arguments()))
-    function: Choose = numba.cfunc(signature, cache=True)(policy.choose)
+    with kept_beside_its_sources(policy.choose):
+        function: Choose = numba.cfunc(signature, cache=True)(policy.choose)
     return function
-
-
-@functools.cache
-def _discard_stale_code() -> None:
-    """Remove stored compiled code that is older than any source file of this folder.
-
-    Numba notices a change of a compiled function's own file, but not of the functions and
-    records it uses; code stored by an earlier version could then be wrong or not even load.
-    """
-    sources = Path(__file__).parent
-    newest = max(path.stat().st_mtime for path in sources.rglob("*.py"))
-    for folder in (Path(engine.run_events.stats.cache_path), sources / "policies" / "__pycache__"):
-        for index in folder.glob("*.nbi") if folder.is_dir() else ():
-            if index.stat().st_mtime < newest:
-                index.unlink(missing_ok=True)
 
 
 def _assumptions(scenario: Scenario, workload: Workload) -> tuple[str, ...]:

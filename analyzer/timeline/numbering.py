@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from analyzer.compilation import njit
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]

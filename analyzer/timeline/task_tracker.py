@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from analyzer.compilation import njit
 from analyzer.decoders.decoded import PduColumns
 from analyzer.iscsi.headers import DATA_IN_STATUS_BIT, TASK_MANAGEMENT_REQUEST, view
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from analyzer.compilation import njit
 
 Int64s = npt.NDArray[np.int64]
 
