@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from analyzer.commands.analyze import analyze
+from analyzer.commands.export import export
 from analyzer.commands.policies import policies
 from analyzer.commands.replay import replay
 from analyzer.commands.report import report
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (analyze, replay, report, policies, verify):
+for verb in (analyze, replay, report, export, policies, verify):
     app.command()(verb)
 
 

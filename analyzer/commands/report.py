@@ -36,7 +36,7 @@ def report(
     """
     from analyzer.commands.replay import run_all
     from analyzer.commands.shown import byte_count, output_console
-    from analyzer.commands.sources import studies_of
+    from analyzer.commands.sources import base_name, studies_of
     from analyzer.report.page import report_studies
     from analyzer.report.study import Study
 
@@ -44,12 +44,5 @@ def report(
     for source in studies_of(sources, port or ()):
         replayed = run_all(source.timeline, policies, pacing, seed) if policies else []
         studies.append(Study(source.timeline, (*source.outcomes, *replayed)))
-    page = report_studies(studies, output or _default_page(sources[0]))
+    page = report_studies(studies, output or Path("reports") / f"{base_name(sources[0])}.html")
     output_console().print(f"Report written to {page} ({byte_count(page.stat().st_size)})", soft_wrap=True)
-
-
-def _default_page(source: str) -> Path:
-    name = "stdin" if source == "-" else Path(source).name
-    for suffix in (".zst", ".gz", ".pcapng", ".pcap", ".cap"):
-        name = name.removesuffix(suffix)
-    return Path("reports") / f"{name}.html"

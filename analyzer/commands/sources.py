@@ -114,3 +114,11 @@ def _outcomes_in(folder: Path) -> list[Path]:
     if not found:
         raise UnusableInputError("holds neither a timeline nor outcomes", source=str(folder))
     return found
+
+
+def base_name(source: str) -> str:
+    """The name of a source without folder and suffixes, to name what is made of it."""
+    name = "stdin" if source == "-" else Path(source).resolve().name
+    for suffix in (".zst", ".gz", ".pcapng", ".pcap", ".cap"):
+        name = name.removesuffix(suffix)
+    return name

@@ -1,1 +1,1 @@
-"""Timelines and outcomes in the formats of other tools, one file each."""
+"""Timelines in the formats of other tools, one file each."""

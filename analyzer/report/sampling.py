@@ -1,4 +1,4 @@
-"""Which of too many marks a page keeps, and where bars are stacked: never the extremes are lost.
+"""Which of too many marks a page keeps: the extremes are never lost.
 
 Works on plain arrays. What was left out is said by the section that left it out.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 Int64s = npt.NDArray[np.int64]
 
@@ -39,20 +38,3 @@ def spread_ranks(total: int, limit: int) -> npt.NDArray[np.intp]:
     even = np.linspace(0, total - 1, limit // 2)
     tail = total - np.geomspace(1, total, limit - limit // 2)
     return np.unique(np.concatenate([even, tail]).astype(np.intp).clip(0, total - 1))
-
-
-@njit(cache=True, nogil=True)
-def stack(start: Int64s, end: Int64s, slots: int) -> npt.NDArray[np.int32]:
-    """The lowest free slot of each bar, shape (n,); ``start`` must not fall.
-
-    A slot is free again from the ``end`` of its bar. Bars beyond ``slots`` at once share the last.
-    """
-    free_from = np.full(slots, np.iinfo(np.int64).min, np.int64)
-    chosen = np.empty(len(start), np.int32)
-    for bar in range(len(start)):
-        slot = 0
-        while slot < slots - 1 and free_from[slot] > start[bar]:
-            slot += 1
-        chosen[bar] = slot
-        free_from[slot] = max(free_from[slot], end[bar])
-    return chosen

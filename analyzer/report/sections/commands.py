@@ -9,9 +9,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.lanes import stack
 from analyzer.report.blocks import Axis, AxisKind, Figure, Hover, Section, Series, Shape
 from analyzer.report.event_marks import event_series
-from analyzer.report.sampling import keep, stack
+from analyzer.report.sampling import keep
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, plural
 
