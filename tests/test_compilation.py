@@ -17,9 +17,9 @@ def _forget_folders() -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of two rooms in place of ours."""
+    """A package with the rooms of decoding, and replay, in place of ours."""
     root = tmp_path / "analyzer"
-    for room in ("network", "replay"):
+    for room in (*compilation._DECODING, "replay"):
         (root / room).mkdir(parents=True)
         (root / room / "loop.py").write_text("FIRST = 1\n")
     monkeypatch.setattr(compilation, "PACKAGE", root)
