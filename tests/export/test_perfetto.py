@@ -6,6 +6,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from perfetto.protos.perfetto.trace.perfetto_trace_pb2 import Trace, TrackEvent
 
@@ -60,9 +61,7 @@ def test_every_task_of_a_real_capture_is_one_slice(tmp_path: Path):
         assert (begin, end, name) == (row.command_ns, row.ended_ns, row.operation)
         assert values["order_wait_ns"] == row.order_wait_ns
         assert values["bytes"] == row.transferred_bytes
-        assert (
-            values.get("lba", None if row.lba is not row.lba else row.lba) == row.lba or "lba" not in values
-        )
+        assert values.get("lba") == (None if pd.isna(row.lba) else row.lba)
 
 
 def test_a_slice_lies_on_its_connection_below_its_session(tmp_path: Path):
