@@ -17,6 +17,7 @@ need tshark tshark
 need tgt tgtd
 need libiscsi-bin iscsi-perf
 need zstd zstd
+need fio fio
 need iproute2 ip tc
 need ethtool ethtool
 # Ubuntu's chromium package is a snap; there the browser comes from Playwright instead.
