@@ -133,7 +133,13 @@ PDUS = Table(
     (
         Column("pdu_index", "int64", "Number of the PDU in order of time."),
         Column("time_ns", "int64", "Time of the packet with its first byte.", unit="ns"),
-        Column("time_last_ns", "int64", "Time of the packet with its last byte.", unit="ns"),
+        Column(
+            "time_last_ns",
+            "int64",
+            "When it was whole: the packet with its last byte, or a later one that brought bytes missing "
+            "before that; for a PDU that never was whole, the last packet seen of it.",
+            unit="ns",
+        ),
         Column("file_index", "int32", "Capture file with its first byte."),
         Column("packet", "int64", "Packet with its first byte, counted from 1 as Wireshark does."),
         Column("connection_index", "int32", "Connection that carried it."),
