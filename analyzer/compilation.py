@@ -15,23 +15,29 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 
 PACKAGE = Path(__file__).parent
 KEPT_FOLDERS = 8
+Function = TypeVar("Function", bound=Callable[..., Any])
+
 _DECODING = ("capture", "network", "iscsi", "scsi", "decoders", "timeline")
 
 
-def njit(*functions: Callable[..., Any], **options: Any) -> Any:
-    """``numba.njit`` whose cache, where ``cache=True`` asks for one, is that of the sources as they are."""
+def njit(**options: Any) -> Callable[[Function], Function]:
+    """``numba.njit`` whose cache, where ``cache=True`` asks for one, is that of the sources as they are.
 
-    def decorate(function: Callable[..., Any]) -> Any:
+    To those who read types, the compiled function is the function it was made of.
+    """
+
+    def decorate(function: Function) -> Function:
         with kept_beside_its_sources(function):
-            return numba.njit(**options)(function)
+            compiled: Function = numba.njit(**options)(function)
+        return compiled
 
-    return decorate(*functions) if functions else decorate
+    return decorate
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Writes the reference pages that come from declarations: tables.md and diagnostics.md.
 
-    python docs/generate.py            write them
-    python docs/generate.py --check    exit 1 where a page is not what the declarations say
+python docs/generate.py            write them
+python docs/generate.py --check    exit 1 where a page is not what the declarations say
 """
 
 from __future__ import annotations
