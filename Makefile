@@ -11,13 +11,14 @@ BIN := $(VENV)/bin
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
-POLICIES := --with single/- --with mcs:2/round-robin --with mpio:2/round-robin --with mpio:2/service-time
+POLICIES := --with single/- --with mcs:2/round-robin --with mcs:2/least-queue-depth \
+            --with mpio:2/round-robin --with mpio:2/least-queue-depth --with mpio:2/service-time
 DEMO := reports/demo
 
 demo: $(VENV)/.installed ## analyze two real captures, replay them under MC/S and MPIO, write reports/demo.html
 	@echo "== One session over two connections (MC/S), on links of 40 and 10 Mbit/s, recorded against tgt" && set -x \
 	  && $(BIN)/analyzer analyze traces/whatif/W6-asym-mcs2-rr.pcapng.zst -o $(DEMO)/mcs/timeline \
-	  && $(BIN)/analyzer replay $(DEMO)/mcs/timeline $(POLICIES) -o $(DEMO)/mcs/outcomes
+	  && $(BIN)/analyzer replay $(DEMO)/mcs/timeline --pacing depth:16 $(POLICIES) -o $(DEMO)/mcs/outcomes
 	@echo "== Two sessions under dm-multipath (MPIO) against LIO, one capture per link" && set -x \
 	  && $(BIN)/analyzer analyze traces/mpio/mpio-rr.link1.pcap.zst traces/mpio/mpio-rr.link2.pcap.zst -o $(DEMO)/mpio/timeline \
 	  && $(BIN)/analyzer replay $(DEMO)/mpio/timeline $(POLICIES) -o $(DEMO)/mpio/outcomes
