@@ -15,7 +15,17 @@ import pyarrow as pa
 from analyzer.measures import MEASURES, measure
 from analyzer.tables.folder import Outcome, Timeline
 from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS
-from analyzer.tables.timeline_tables import CAPTURES, CONNECTIONS, DIAGNOSTICS, EVENTS, PDUS, SESSIONS, TASKS
+from analyzer.tables.timeline_tables import (
+    CAPTURES,
+    CONNECTIONS,
+    DIAGNOSTICS,
+    EVENTS,
+    INCIDENTS,
+    PDUS,
+    SESSIONS,
+    TASK_FATES,
+    TASKS,
+)
 
 BEGIN_NS = 1_800_000_000_000_000_000
 TARGET_NAME = "iqn.2026-11.example.target:disk"
@@ -113,6 +123,8 @@ def make_timeline(
         "pdus": _pdus(columns, tasks),
         "tasks": TASKS.build(columns),
         "events": EVENTS.empty(),
+        "incidents": INCIDENTS.empty(),
+        "task_fates": TASK_FATES.empty(),
         "diagnostics": DIAGNOSTICS.empty(),
     }
     return Timeline(tables, {"made": {"seed": seed}})

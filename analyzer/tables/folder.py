@@ -163,6 +163,16 @@ class Timeline(TableFolder):
         return self.frame("events")
 
     @property
+    def incidents(self) -> pd.DataFrame:
+        """Lost connections, resets and stalls, each from its first sign to the last command it held."""
+        return self.frame("incidents")
+
+    @property
+    def task_fates(self) -> pd.DataFrame:
+        """What became of every command that an incident held."""
+        return self.frame("task_fates")
+
+    @property
     def diagnostics(self) -> pd.DataFrame:
         """What the capture lacks and what was assumed."""
         return self.frame("diagnostics")

@@ -287,6 +287,164 @@ EVENTS = Table(
     ),
 )
 
+INCIDENT_KINDS = ("connection-loss", "task-management", "stall")
+INCIDENT_CAUSES = (
+    "silence",
+    "reset",
+    "fin",
+    "replaced",
+    "logout",
+    "command-order",
+    "command-window",
+    "unsent-data",
+    "target",
+    "task-management",
+)
+DETECTIONS = ("nop-timeout", "reset", "fin", "login", "logout", "task-management", "retry")
+HOLD_TIMERS = ("recovery-timer", "time2wait", "login", "task-management", "none")
+
+INCIDENTS = Table(
+    "incidents",
+    "one disturbance from its first sign to the last command it held: a lost connection (or several lost "
+    "together), a task management function that ended commands, or a stall",
+    (
+        Column("incident_index", "int32", "Number of the incident in order of its beginning."),
+        Column("kind", "category", "What kind of disturbance.", values=INCIDENT_KINDS),
+        Column("cause", "category", "What the capture shows as its cause.", values=INCIDENT_CAUSES),
+        Column("initiator_name", "text", "Initiator whose commands were held.", null=NULL_LOGIN_NOT_SEEN),
+        Column("target_name", "text", "Target.", null=NULL_LOGIN_NOT_SEEN),
+        Column("session_index", "int32", "Session in which it began."),
+        Column("connection_index", "int32", "Connection on which it began.", null=NULL_NOT_APPLICABLE),
+        Column("sessions", "text", "All sessions that had part in it, JSON list of session_index."),
+        Column("connections", "text", "All connections that were lost in it, JSON list of connection_index."),
+        Column(
+            "failed_ns",
+            "int64",
+            "First sign: the last PDU of the side that fell silent, or RST or FIN.",
+            unit="ns",
+        ),
+        Column(
+            "last_from_target_ns", "int64", "Last PDU of the target before it.", unit="ns", null=NULL_NOT_SEEN
+        ),
+        Column(
+            "last_from_initiator_ns",
+            "int64",
+            "Last PDU of the initiator before it.",
+            unit="ns",
+            null=NULL_NOT_SEEN,
+        ),
+        Column("detected_ns", "int64", "When the initiator knew.", unit="ns", null=NULL_NOT_SEEN),
+        Column("detected_by", "category", "What told it.", null=NULL_NOT_SEEN, values=DETECTIONS),
+        Column("is_detection_seen", "bool", "Whether detection shows in the capture; else it is inferred."),
+        Column("hold_from_ns", "int64", "From when commands were held.", unit="ns", null="none was held"),
+        Column("hold_to_ns", "int64", "Until when: their first repetition.", unit="ns", null="none was held"),
+        Column("hold_timer", "category", "What held them.", values=HOLD_TIMERS),
+        Column(
+            "hold_setting_s",
+            "float64",
+            "Likely setting of that timer.",
+            unit="s",
+            null="no timer, or not known",
+        ),
+        Column("noop_interval_s", "float64", "NOP-Out interval measured.", unit="s", null=NULL_NOT_SEEN),
+        Column(
+            "noop_timeout_s", "float64", "NOP-Out timeout, seen or inferred.", unit="s", null=NULL_NOT_SEEN
+        ),
+        Column(
+            "cleanup_ns",
+            "int64",
+            "First Logout, task management or login of the recovery.",
+            unit="ns",
+            null="none",
+        ),
+        Column(
+            "first_retry_ns", "int64", "First command sent again or reassigned.", unit="ns", null="none was"
+        ),
+        Column(
+            "first_completion_ns",
+            "int64",
+            "First of the held commands to complete.",
+            unit="ns",
+            null="none did",
+        ),
+        Column(
+            "last_completion_ns",
+            "int64",
+            "Last of the held commands to complete.",
+            unit="ns",
+            null="none did",
+        ),
+        Column("ended_ns", "int64", "Last thing that belongs to it.", unit="ns"),
+        Column(
+            "stall_ns",
+            "int64",
+            "What the application saw: the longest time from first sending a held command to its completion, "
+            "through all attempts.",
+            unit="ns",
+            null="no held command completed",
+        ),
+        Column(
+            "gap_ns",
+            "int64",
+            "Longest time within it in which nothing completed between this initiator and target.",
+            unit="ns",
+        ),
+        Column("outstanding", "int32", "Commands it held."),
+        Column("reassigned", "int32", "Of these, moved to another connection as they were."),
+        Column("retried_same_path", "int32", "Of these, sent again between the same two addresses."),
+        Column("retried_other_path", "int32", "Of these, sent again on another path."),
+        Column("aborted", "int32", "Of these, ended by task management and not seen again."),
+        Column("answered", "int32", "Of these, answered after all."),
+        Column("lost", "int32", "Of these, never heard of again."),
+        Column(
+            "neighbours",
+            "text",
+            'JSON list of {"session_index", "how"}: other sessions of the target that it touched.',
+        ),
+        Column("summary", "text", "It in one sentence."),
+        Column(
+            "steps", "text", 'JSON list of {"at_ns", "what", "detail"} in order of time: it step by step.'
+        ),
+    ),
+)
+
+FATES = ("reassigned", "retried", "reissued", "aborted", "answered", "lost")
+
+TASK_FATES = Table(
+    "task_fates",
+    "what became of one command that an incident held",
+    (
+        Column("incident_index", "int32", "Incident."),
+        Column("task_index", "int32", "Command."),
+        Column(
+            "fate",
+            "category",
+            "reassigned: moved as it was; retried: sent again under its CmdSN; reissued: sent again as a new "
+            "command; aborted: ended by task management; answered: completed after all; lost: none of these.",
+            values=FATES,
+        ),
+        Column(
+            "is_same_path",
+            "bool",
+            "Whether it went on between the same two addresses.",
+            null="it did not go on",
+        ),
+        Column("again_task_index", "int32", "The new command.", null="not reissued"),
+        Column("again_connection_index", "int32", "Connection on which it went on.", null="it did not go on"),
+        Column("issued_ns", "int64", "First time it was sent.", unit="ns"),
+        Column(
+            "again_ns",
+            "int64",
+            "When it was sent again or asked to be reassigned.",
+            unit="ns",
+            null="it was not",
+        ),
+        Column(
+            "completed_ns", "int64", "Completion that the initiator used.", unit="ns", null="none was seen"
+        ),
+    ),
+)
+
 DIAGNOSTICS = Table(
     "diagnostics",
     "one kind of imperfection at one place, counted",
@@ -305,4 +463,14 @@ DIAGNOSTICS = Table(
     ),
 )
 
-TIMELINE_TABLES: tuple[Table, ...] = (CAPTURES, SESSIONS, CONNECTIONS, PDUS, TASKS, EVENTS, DIAGNOSTICS)
+TIMELINE_TABLES: tuple[Table, ...] = (
+    CAPTURES,
+    SESSIONS,
+    CONNECTIONS,
+    PDUS,
+    TASKS,
+    EVENTS,
+    INCIDENTS,
+    TASK_FATES,
+    DIAGNOSTICS,
+)

@@ -29,14 +29,24 @@ from analyzer.timeline.command_events import (
 )
 from analyzer.timeline.command_order import OrderedRequests, order_waits
 from analyzer.timeline.events import EventLog
-from analyzer.timeline.failed_attempts import attempts_of, target_numbers
+from analyzer.timeline.failed_attempts import attempts_of, nexus_numbers, target_numbers
+from analyzer.timeline.fates import FateFinder
+from analyzer.timeline.given_up import NoopIntervals, close_given_up
+from analyzer.timeline.incident_finder import Surroundings, find_incidents
+from analyzer.timeline.incident_tables import emit_stalls, fate_table, incident_table
 from analyzer.timeline.membership import Identities, identify, numbered_requests
 from analyzer.timeline.notices import emit_gaps, emit_pdu_notices, emit_task_notices
 from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.pdu_table import pdu_table
 from analyzer.timeline.reissues import link_reissues
-from analyzer.timeline.session_table import connection_table, emit_session_events, session_table
+from analyzer.timeline.session_table import (
+    connection_table,
+    emit_session_events,
+    negotiated_number,
+    session_table,
+)
 from analyzer.timeline.sessions import LOGOUT
+from analyzer.timeline.stalls import find_stalls
 from analyzer.timeline.task_ends import (
     CAPTURE_ENDED,
     CONNECTION_LOST,
@@ -75,7 +85,14 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     functions = track_task_management(pdus, opcodes)
     ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     waits = _order(decoded, opcodes, identities, tasks, diagnostics)
-    retry_of = link_reissues(attempts_of(decoded, identities, tasks, ends))
+    attempts = attempts_of(decoded, identities, tasks, ends)
+    retry_of = link_reissues(attempts)
+    nexus = nexus_numbers(decoded, identities)
+    nexus_of_connection = np.append(nexus, -1)[session_of_connection]
+    intervals = NoopIntervals(decoded, opcodes, nexus_of_connection)
+    given_up = close_given_up(decoded, identities, tasks, retry_of, nexus_of_connection, intervals)
+    if given_up:
+        ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     open_tasks = OpenTasks(tasks, ends, len(identities.connections))
 
     emit_session_events(identities, open_tasks, events, diagnostics)
@@ -86,6 +103,17 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     emit_gaps(decoded, session_of_connection, events)
     emit_task_notices(tasks, pdus.packet, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
+    unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
+    fates = FateFinder(
+        pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused_ns, functions
+    )
+    stalls = find_stalls(tasks, ends, waits)
+    time2wait_s = [negotiated_number(session, "DefaultTime2Wait") for session in identities.sessions]
+    around = Surroundings(
+        identities, tasks, ends, functions, fates, nexus, intervals, given_up, time2wait_s, events
+    )
+    incidents = find_incidents(around, stalls)
+    emit_stalls(incidents, stalls, events)
 
     arrow = {
         "captures": _capture_table(decoded.files),
@@ -94,6 +122,8 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
         "pdus": pdu_table(pdus, opcodes, lengths, tracked.pdu_task),
         "tasks": task_table(tasks, ends, waits, retry_of, pdus.packet),
         "events": events.table(),
+        "incidents": incident_table(incidents, identities),
+        "task_fates": fate_table(incidents),
         "diagnostics": _diagnostic_table(diagnostics),
     }
     return Timeline(arrow, {**(manifest or {}), "assumptions": _assumptions(diagnostics)})

@@ -103,6 +103,7 @@ EVENT_DETAIL_KEYS: dict[str, dict[str, str]] = {
     "nop-timeout": {
         "sent_ns": "NOP-Out that was never answered.",
         "waited_ns": "From that NOP-Out to the end of the connection.",
+        "is_inferred": "True where neither was recorded and the initiator's timers add up to it.",
     },
     "unit-attention": {
         "asc": "Additional sense code.",
@@ -123,6 +124,15 @@ EVENT_DETAIL_KEYS: dict[str, dict[str, str]] = {
         "max_cmd_sn": "MaxCmdSN that was used up.",
         "opened_ns": "When the target opened the window again, null where it was not seen to.",
         "closed_for_ns": "How long it stayed closed, null where it was not seen to open again.",
+    },
+    "stall": {
+        "until_ns": "When commands went on.",
+        "duration_ns": "How long it lasted.",
+        "open_tasks": "Commands that were held.",
+        "cause": "What they waited for, as in incidents.cause.",
+        "timer": "Timer that held them, as in incidents.hold_timer.",
+        "setting_s": "Its likely setting, null where there is none.",
+        "blocking_task_index": "The command that the others waited for, null where there is none.",
     },
     "digest-error": {
         "digest": "header or data.",

@@ -16,7 +16,7 @@ from analyzer.scsi.status import CHECK_CONDITION, RETRIED_STATUSES
 from analyzer.serial_numbers import HALF, MASK
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.membership import Identities
-from analyzer.timeline.reissues import Attempts
+from analyzer.timeline.reissues import SHORTEST_SILENCE_NS, Attempts
 from analyzer.timeline.sessions import LOGOUT, Connection
 from analyzer.timeline.task_ends import CAPTURE_ENDED, RESPONDED, TaskEnds
 from analyzer.timeline.task_table import TaskColumns
@@ -33,6 +33,13 @@ def attempts_of(
     connection was lost before the initiator had acknowledged the status.
     """
     failed_ns = np.where((ends.end != RESPONDED) & (ends.end != CAPTURE_ENDED), ends.ended_ns, -1)
+    # On a connection that fell silent, what the recording left open had failed before it ended.
+    heard_ns = np.array(
+        [connection.last_from_target_ns or 0 for connection in identities.connections], np.int64
+    )
+    is_silent = heard_ns[tasks.matrix[:, field.CONNECTION]] < tasks.command_ns + SHORTEST_SILENCE_NS
+    is_silent &= (ends.end == CAPTURE_ENDED) & (tasks.matrix[:, field.REUSED_NS] < 0)
+    failed_ns[is_silent] = ends.ended_ns[is_silent]
     is_refused = np.isin(tasks.status, np.array(RETRIED_STATUSES, np.uint8))
     is_transient = np.isin(tasks.sense.sense_key, np.array([UNIT_ATTENTION, ABORTED_COMMAND], np.uint8))
     is_refused |= (tasks.status == CHECK_CONDITION) & tasks.sense.has_sense & is_transient

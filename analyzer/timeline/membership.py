@@ -48,6 +48,8 @@ class NopTimeout:
     connection: Connection
     sent_ns: int
     at_ns: int
+    is_inferred: bool = False
+    """Neither shows in the capture; the initiator's timers add up to it."""
 
 
 @dataclass(frozen=True, slots=True)

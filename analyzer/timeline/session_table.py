@@ -61,6 +61,12 @@ def _parameters(offers: Said, answers: Said) -> dict[str, dict[str, str]]:
     return {name: {"value": value, "origin": origin} for name, (value, origin) in sorted(values.items())}
 
 
+def negotiated_number(session: Session, key: str) -> int | None:
+    """A numerical key of the leading login, None where that was not recorded."""
+    known = session_parameters(session).get(key)
+    return parse_number(known["value"]) if known else None
+
+
 def session_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
     """The sessions table."""
     sessions = identities.sessions
@@ -187,7 +193,11 @@ def emit_session_events(
         events.emit(
             "nop-timeout",
             timeout.at_ns,
-            {"sent_ns": timeout.sent_ns, "waited_ns": timeout.at_ns - timeout.sent_ns},
+            {
+                "sent_ns": timeout.sent_ns,
+                "waited_ns": timeout.at_ns - timeout.sent_ns,
+                "is_inferred": timeout.is_inferred,
+            },
             session_index=_session_of(identities, number),
             connection_index=number,
         )

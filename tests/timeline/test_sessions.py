@@ -206,7 +206,7 @@ def test_giving_up_after_an_unanswered_ping_is_a_timeout() -> None:
     timeline = said.timeline()
     assert rows_of(timeline, "connections")[0]["end"] == "timeout"
     (event,) = events_of(timeline, "nop-timeout")
-    assert event["detail"] == {"sent_ns": sent_ns, "waited_ns": 5_000_000_000}
+    assert event["detail"] == {"sent_ns": sent_ns, "waited_ns": 5_000_000_000, "is_inferred": False}
 
 
 def test_connections_without_login_that_share_one_count_are_one_session() -> None:

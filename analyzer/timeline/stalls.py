@@ -1,0 +1,153 @@
+"""Stalls: stretches in which a session had commands in flight and completed none, and what they waited for.
+
+Decides what is long enough to be called a stall and attributes it to command order (a lower CmdSN that had
+not arrived), to data that the initiator owed, or to the target. Lost connections are the incidents'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.compilation import njit
+from analyzer.timeline import task_tracker as field
+from analyzer.timeline.task_ends import RESPONDED, TaskEnds
+from analyzer.timeline.task_table import TaskColumns
+
+Int64s = npt.NDArray[np.int64]
+
+SHORTEST_NS = 100_000_000
+"""What an application may notice."""
+TIMES_MEDIAN = 10
+"""A stall is at least this many times the median latency of its session."""
+_MOST = 1000
+_MOST_NAMED = 4096
+
+COMMAND_ORDER, UNSENT_DATA, TARGET = "command-order", "unsent-data", "target"
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """One stall of one session."""
+
+    session: int
+    from_ns: int
+    until_ns: int
+    cause: str
+    connection: int | None
+    """That carried what was waited for, None where all waited alike."""
+    blocking_task: int | None
+    """The command that the others waited for."""
+    tasks: list[int]
+    """Commands in flight through all of it."""
+
+
+def find_stalls(tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s) -> list[Stall]:
+    """The longest stalls of all sessions, in order of time."""
+    if not len(tasks):
+        return []
+    session = tasks.matrix[:, field.SESSION]
+    sessions = int(session.max()) + 1
+    # What was never answered is a loss or an abort, and those are told as such.
+    done = np.flatnonzero(ends.end == RESPONDED)
+    ended_ns = ends.ended_ns[done]
+    found = np.empty((len(done), 3), np.int64)
+    count = _walk(
+        session[done],
+        tasks.command_ns[done],
+        ended_ns,
+        np.argsort(ended_ns, kind="stable"),
+        np.zeros(sessions, np.int64),
+        np.zeros(sessions, np.int64),
+        found,
+    )
+    found = found[:count]
+    longest = np.argsort(found[:, 1] - found[:, 2], kind="stable")[:_MOST]
+    medians: dict[int, float] = {}
+    stalls = []
+    for number, from_ns, until_ns in found[longest].tolist():
+        if number not in medians:
+            own = (session == number) & tasks.is_answered
+            spent = (tasks.response_ns - tasks.command_ns)[own]
+            medians[number] = float(np.median(spent)) if len(spent) else 0.0
+        if until_ns - from_ns >= TIMES_MEDIAN * medians[number]:
+            stalls.append(_attribute(tasks, ends, order_wait_ns, number, from_ns, until_ns))
+    return sorted(stalls, key=lambda stall: (stall.from_ns, stall.session))
+
+
+@njit(cache=True, nogil=True)
+def _walk(
+    session: Int64s,
+    command_ns: Int64s,
+    ended_ns: Int64s,
+    by_end: Int64s,
+    in_flight: Int64s,
+    quiet_since: Int64s,
+    found: Int64s,
+) -> int:
+    """Commands and ends merged by time; what ends at the time of a command ends first."""
+    count = 0
+    begun = 0
+    for place in range(len(by_end)):
+        task = by_end[place]
+        while begun < len(command_ns) and command_ns[begun] < ended_ns[task]:
+            row = session[begun]
+            if in_flight[row] == 0:
+                quiet_since[row] = command_ns[begun]
+            in_flight[row] += 1
+            begun += 1
+        while begun <= task:  # It ended the moment it was sent.
+            row = session[begun]
+            if in_flight[row] == 0:
+                quiet_since[row] = command_ns[begun]
+            in_flight[row] += 1
+            begun += 1
+        row = session[task]
+        in_flight[row] -= 1
+        if ended_ns[task] - quiet_since[row] >= SHORTEST_NS:
+            found[count, 0] = row
+            found[count, 1] = quiet_since[row]
+            found[count, 2] = ended_ns[task]
+            count += 1
+        quiet_since[row] = ended_ns[task]
+    return count
+
+
+def _attribute(
+    tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s, session: int, from_ns: int, until_ns: int
+) -> Stall:
+    """What the commands in flight waited for during most of the stall."""
+    reach = int(np.searchsorted(tasks.command_ns, until_ns))
+    middle_ns = (from_ns + until_ns) // 2
+    is_own = tasks.matrix[:reach, field.SESSION] == session
+    is_held = is_own & (tasks.command_ns[:reach] <= middle_ns) & (ends.ended_ns[:reach] >= until_ns)
+    is_held &= ends.end[:reach] == RESPONDED
+    held = np.flatnonzero(is_held)
+    half_ns = (until_ns - from_ns) // 2
+    carriers = np.unique(tasks.matrix[held, field.CONNECTION])
+    only = int(carriers[0]) if len(carriers) == 1 else None
+    named = held[:_MOST_NAMED].tolist()
+    if len(held) and 2 * np.count_nonzero(order_wait_ns[held] >= half_ns) >= len(held):
+        blocker = _latest_lower(tasks, session, held, until_ns)
+        carrier = only if blocker is None else int(tasks.matrix[blocker, field.CONNECTION])
+        return Stall(session, from_ns, until_ns, COMMAND_ORDER, carrier, blocker, named)
+    first_r2t, last_data = tasks.matrix[held, field.FIRST_R2T_NS], tasks.matrix[held, field.LAST_DATA_NS]
+    owes = (first_r2t >= 0) & (first_r2t <= middle_ns) & ((last_data >= middle_ns) | (last_data < 0))
+    if 2 * np.count_nonzero(owes) > len(held):
+        return Stall(session, from_ns, until_ns, UNSENT_DATA, only, None, named)
+    return Stall(session, from_ns, until_ns, TARGET, only, None, named)
+
+
+def _latest_lower(tasks: TaskColumns, session: int, held: Int64s, until_ns: int) -> int | None:
+    """The last to arrive of the commands below those that waited for it."""
+    arrived = tasks.matrix[:, field.ARRIVED_NS]
+    # Commands are few between the first that waited and the end of the stall.
+    begin, end = int(held[0]), int(np.searchsorted(tasks.command_ns, until_ns, side="right"))
+    window = np.arange(max(0, begin - _MOST_NAMED), end)
+    is_lower = (tasks.matrix[window, field.SESSION] == session) & (arrived[window] <= until_ns)
+    distance = (tasks.cmd_sn[window].astype(np.int64) - int(tasks.cmd_sn[held[-1]])) & 0xFFFFFFFF
+    is_lower &= (distance >= 1 << 31) & ~tasks.is_immediate[window]
+    lower = window[is_lower]
+    return int(lower[np.argmax(arrived[lower])]) if len(lower) else None
