@@ -1,4 +1,4 @@
-"""How property tests run: without deadlines, since the first example compiles; the same ones each time in CI."""
+"""How property tests run: without deadlines, since a first example compiles; the same ones in CI."""
 
 from __future__ import annotations
 

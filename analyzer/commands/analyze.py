@@ -148,10 +148,9 @@ def _show_sessions(console: Console, timeline: Timeline) -> None:
 def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
     from analyzer.commands.shown import duration, figure, plain, table
 
-    measures = {part.index: part.measures for part in recorded.by_connection}
     rows = []
     for connection in timeline.arrow["connections"].slice(0, LONGEST_LIST).to_pylist():
-        own = measures.get(connection["connection_index"], {})
+        own = recorded.of_connection(connection["connection_index"])
         rows.append(
             [
                 str(connection["connection_index"]),

@@ -7,11 +7,12 @@ replay; the values are plain data for the terminal, the page and tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.comparison.request_columns import RequestColumns, recorded_requests
+from analyzer.comparison.request_columns import RequestColumns, categories, recorded_requests
 from analyzer.tables.folder import Timeline
 
 
@@ -24,38 +25,55 @@ class PartMeasures:
     measures: dict[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RecordedMeasures:
-    """All that was measured of one timeline. Times are ns since the Unix epoch."""
+    """All that can be measured of one timeline; parts are measured when first asked for."""
 
+    timeline: Timeline
+    requests: RequestColumns
     begin_ns: int
-    """The first packet, or the first command where no file says."""
+    """The first packet, or the first command where no file says; ns since the Unix epoch."""
     end_ns: int
-    overall: dict[str, float | None]
-    by_operation: tuple[PartMeasures, ...]
-    """Most frequent first."""
-    by_connection: tuple[PartMeasures, ...]
-    by_session: tuple[PartMeasures, ...]
-    ends: dict[str, int]
-    """Tasks by the way they ended."""
+
+    @cached_property
+    def overall(self) -> dict[str, float | None]:
+        """The measures of all tasks."""
+        return self.requests.measures()
+
+    @cached_property
+    def by_operation(self) -> tuple[PartMeasures, ...]:
+        """One part for each operation, most frequent first."""
+        operation = self.requests.operation
+        parts = _parts(self.requests, operation.codes, operation.names)
+        return tuple(sorted(parts, key=lambda part: -(part.measures["requests"] or 0)))
+
+    @cached_property
+    def by_connection(self) -> tuple[PartMeasures, ...]:
+        """One part for each connection that carried commands, in order."""
+        return _parts(self.requests, self.requests.path, _names(self.timeline, "connections", "connection"))
+
+    @cached_property
+    def by_session(self) -> tuple[PartMeasures, ...]:
+        """One part for each session that had commands, in order."""
+        sessions = self.timeline.values("tasks", "session_index")
+        return _parts(self.requests, sessions, _names(self.timeline, "sessions", "session"))
+
+    @cached_property
+    def ends(self) -> dict[str, int]:
+        """Tasks by the way they ended."""
+        ends = categories(self.timeline, "tasks", "end")
+        counts = np.bincount(ends.codes, minlength=len(ends.names))
+        return {name: int(count) for name, count in zip(ends.names, counts, strict=True) if count}
+
+    def of_connection(self, index: int) -> dict[str, float | None]:
+        """The measures of one connection alone."""
+        return self.requests.where(np.flatnonzero(self.requests.path == index)).measures()
 
 
 def recorded_measures(timeline: Timeline) -> RecordedMeasures:
     """Measure the tasks of a timeline; a recording without tasks has counts of zero and no other figure."""
-    requests = recorded_requests(timeline)
     begin_ns, end_ns = recorded_span_ns(timeline)
-    operations = _parts(requests, requests.operation.codes, requests.operation.names)
-    sessions = timeline.values("tasks", "session_index")
-    ends, counts = np.unique(timeline.values("tasks", "end").astype(str), return_counts=True)
-    return RecordedMeasures(
-        begin_ns=begin_ns,
-        end_ns=end_ns,
-        overall=requests.measures(),
-        by_operation=tuple(sorted(operations, key=lambda part: -(part.measures["requests"] or 0))),
-        by_connection=_parts(requests, requests.path, _names(timeline, "connections", "connection")),
-        by_session=_parts(requests, sessions, _names(timeline, "sessions", "session")),
-        ends={str(end): int(count) for end, count in zip(ends, counts, strict=True)},
-    )
+    return RecordedMeasures(timeline, recorded_requests(timeline), begin_ns, end_ns)
 
 
 def recorded_span_ns(timeline: Timeline) -> tuple[int, int]:
@@ -78,7 +96,11 @@ def _parts(
     requests: RequestColumns, codes: npt.NDArray[np.int32], names: tuple[str, ...]
 ) -> tuple[PartMeasures, ...]:
     """The measures of each code that occurs; codes below zero belong to no part."""
-    present = np.unique(codes[codes >= 0])
+    order = np.argsort(codes, kind="stable")
+    present, starts = np.unique(codes[order], return_index=True)
+    rows = np.split(order, starts[1:])
     return tuple(
-        PartMeasures(names[code], int(code), requests.where(codes == code).measures()) for code in present
+        PartMeasures(names[code], int(code), requests.where(mine).measures())
+        for code, mine in zip(present, rows, strict=False)
+        if code >= 0
     )

@@ -18,6 +18,7 @@ from analyzer.tables.folder import Outcome, TableFolder, Timeline
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Rows = Bools | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Categories:
     codes: npt.NDArray[np.int32]
     names: tuple[str, ...]
 
-    def where(self, mask: Bools) -> Categories:
-        """The rows where ``mask`` is true."""
-        return Categories(self.codes[mask], self.names)
+    def where(self, rows: Rows) -> Categories:
+        """Some of the rows: where a mask is true, or those of the given indexes."""
+        return Categories(self.codes[rows], self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +58,19 @@ class RequestColumns:
     def __len__(self) -> int:
         return len(self.ready_ns)
 
-    def where(self, mask: Bools) -> RequestColumns:
-        """The requests where ``mask`` is true."""
+    def where(self, rows: Rows) -> RequestColumns:
+        """Some of the requests: where a mask is true, or those of the given indexes."""
         return RequestColumns(
-            self.task_index[mask],
-            self.ready_ns[mask],
-            self.completed_ns[mask],
-            self.is_completed[mask],
-            self.latency_ns[mask],
-            self.order_wait_ns[mask],
-            self.transferred_bytes[mask],
-            self.operation.where(mask),
-            self.direction.where(mask),
-            self.path[mask],
+            self.task_index[rows],
+            self.ready_ns[rows],
+            self.completed_ns[rows],
+            self.is_completed[rows],
+            self.latency_ns[rows],
+            self.order_wait_ns[rows],
+            self.transferred_bytes[rows],
+            self.operation.where(rows),
+            self.direction.where(rows),
+            self.path[rows],
         )
 
     def measures(self) -> dict[str, float | None]:
