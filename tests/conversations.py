@@ -190,6 +190,7 @@ class Conversation:
         attribute: int = 1,
         exp_stat_sn: int = 0,
         takes_ms: float = 0,
+        segment: bytes = b"",
     ) -> None:
         """A SCSI Command; direction and length follow from READ(10) and WRITE(10), 512 bytes a block."""
         length = struct.unpack_from(">H", cdb, 7)[0] * 512 if len(cdb) == 10 else 0
@@ -199,7 +200,7 @@ class Conversation:
             0x41 if is_immediate else 0x01, 0x80 | direction | attribute, 0, data, lun << 48, tag,
             length if expected is None else expected, cmd_sn, exp_stat_sn, cdb.ljust(16, b"\0"),
         )  # fmt: skip
-        self.say(connection, header, takes_ms=takes_ms)
+        self.say(connection, header, segment, takes_ms=takes_ms)
 
     def response(
         self, connection: int, tag: int, *, status: int = 0, sense: bytes = b"", residual: int = 0

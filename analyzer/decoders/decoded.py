@@ -76,7 +76,8 @@ class PduColumns:
     """Kept AHS bytes at ``segment_offset``."""
     segment_bytes: npt.NDArray[np.int32]
     """Kept data bytes behind the AHS: the whole segment of login, text, SCSI response (sense),
-    reject, async and NOP PDUs up to the decoder's limit, 0 for Data-In, Data-Out and commands."""
+    reject, async and NOP PDUs up to the decoder's limit, and of PERSISTENT RESERVE OUT commands (the keys);
+    0 for Data-In, Data-Out and all other commands."""
     segments: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:

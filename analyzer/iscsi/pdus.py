@@ -66,6 +66,9 @@ _KEPT[
     ]
 ] = True
 """Opcodes whose data segments are kept."""
+_COMMAND = int(Opcode.SCSI_COMMAND)
+_PERSISTENT_RESERVE_OUT = 0x5F
+"""The one command whose immediate data is kept: 24 bytes with the keys of the reservation."""
 
 _CONFIRMING_HEADERS = 3
 """So many believable headers in a row confirm a stream of which nothing is known."""
@@ -197,7 +200,8 @@ def withdraw(rows: Rows, stream: Record) -> None:
 def _keep_room(segment_room: int, ledger: Record, stream: Record, row: Record, opcode: int) -> None:
     """Set room aside for the AHS, and for the data of the kinds of PDU that are kept."""
     start = ledger.segment_bytes
-    stream.keep_left = min(stream.data_bytes, KEPT_DATA_LIMIT) if _KEPT[opcode] else 0
+    is_kept = _KEPT[opcode] or (opcode == _COMMAND and row.header[32] == _PERSISTENT_RESERVE_OUT)
+    stream.keep_left = min(stream.data_bytes, KEPT_DATA_LIMIT) if is_kept else 0
     room = stream.ahs_bytes + stream.keep_left
     assert start + room <= segment_room, "the caller makes room for every header"
     stream.keep_at = start

@@ -35,10 +35,11 @@ from analyzer.timeline.given_up import NoopIntervals, close_given_up
 from analyzer.timeline.incident_finder import Surroundings, find_incidents
 from analyzer.timeline.incident_tables import emit_stalls, fate_table, incident_table
 from analyzer.timeline.membership import Identities, identify, numbered_requests
-from analyzer.timeline.notices import emit_gaps, emit_pdu_notices, emit_task_notices
+from analyzer.timeline.notices import emit_gaps, emit_pdu_notices
 from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.pdu_table import pdu_table
 from analyzer.timeline.reissues import link_reissues
+from analyzer.timeline.reservation_events import emit_reservations_and_attentions
 from analyzer.timeline.session_table import (
     connection_table,
     emit_session_events,
@@ -101,7 +102,7 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     emit_closed_windows(decoded, opcodes, identities, events, diagnostics)
     emit_pdu_notices(decoded, opcodes, session_of_connection, tracked.pdu_task, events)
     emit_gaps(decoded, session_of_connection, events)
-    emit_task_notices(tasks, pdus.packet, events)
+    emit_reservations_and_attentions(decoded, identities, tasks, functions, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
     unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
     fates = FateFinder(

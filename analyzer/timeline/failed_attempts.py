@@ -118,3 +118,21 @@ def nexus_numbers(decoded: DecodedCapture, identities: Identities) -> Int64s:
         key = (name or decoded.connections.initiator_address[first], int(targets[number]))
         answer.append(numbers.setdefault(key, len(numbers)))
     return np.array(answer, np.int64)
+
+
+def port_numbers(decoded: DecodedCapture, identities: Identities) -> Int64s:
+    """A number per session that is equal for sessions that are one I_T nexus, one after the other.
+
+    Such sessions have initiator name, ISID and target in common (RFC 7143 section 4.4.3.1).
+    """
+    targets = target_numbers(decoded, identities)
+    numbers: dict[tuple[str, str, int], int] = {}
+    answer = []
+    for number, session in enumerate(identities.sessions):
+        login = session.any_login
+        # Without a login each session is taken for a nexus of its own.
+        key = (f"session {number}", "", int(targets[number]))
+        if login is not None:
+            key = (login.offered.get("InitiatorName") or "", login.isid, int(targets[number]))
+        answer.append(numbers.setdefault(key, len(numbers)))
+    return np.array(answer, np.int64)

@@ -241,14 +241,14 @@ def _finish(around: Surroundings, chronicle: _Chronicle, incident: Incident) -> 
     after_ns = incident.detected_ns if incident.detected_ns is not None else incident.failed_ns
     recovering = [e.at_ns for e in own if e.kind in _RECOVERING and e.at_ns >= after_ns]
     incident.cleanup_ns = min(recovering, default=None)
-    _find_neighbours(around, incident)
+    _find_neighbours(around, chronicle, incident)
     incident.steps = _steps(incident, own)
     incident.summary = summarize(incident)
     return incident
 
 
-def _find_neighbours(around: Surroundings, incident: Incident) -> None:
-    """Sessions of other initiators whose commands the task management of this incident ended."""
+def _find_neighbours(around: Surroundings, chronicle: _Chronicle, incident: Incident) -> None:
+    """Sessions of other initiators whose commands were ended by this incident, or that were told of it."""
     for number, function in enumerate(around.functions):
         session = int(around.identities.session_of_connection[function.connection_index])
         is_own = session >= 0 and around.nexus_of_session[session] == incident.nexus
@@ -262,6 +262,15 @@ def _find_neighbours(around: Surroundings, incident: Incident) -> None:
                 incident.neighbours.append(
                     {"session_index": other, "how": f"{count} commands ended by {name}"}
                 )
+    for event in chronicle.attentions:
+        cause = event.detail["cause_session_index"]
+        is_caused = cause is not None and around.nexus_of_session[cause] == incident.nexus
+        other = event.session_index
+        if other is None or not is_caused or around.nexus_of_session[other] == incident.nexus:
+            continue
+        if incident.failed_ns <= event.detail["cause_at_ns"] <= incident.ended_ns:
+            how = f"unit attention: {event.detail['meaning']}"
+            incident.neighbours.append({"session_index": other, "how": how})
 
 
 def _steps(incident: Incident, events: list[Event]) -> list[Step]:
@@ -353,6 +362,7 @@ class _Chronicle:
         for event in sorted(around.events.events, key=lambda one: one.at_ns):
             if event.session_index is not None:
                 self._events.setdefault(int(nexus[event.session_index]), []).append(event)
+        self.attentions = [event for event in around.events.events if event.kind == "unit-attention"]
         self._times = {number: [one.at_ns for one in own] for number, own in self._events.items()}
         tasks = around.tasks
         answered = np.flatnonzero(tasks.is_answered)

@@ -1,4 +1,4 @@
-"""Events that one PDU or one row shows by itself: messages, rejects, digest errors, unit attentions, gaps.
+"""Events that one PDU or one row shows by itself: messages, rejects, SNACKs, digest errors, gaps.
 
 Decides nothing beyond the words: each function reads one kind of column and writes one kind of event.
 """
@@ -27,25 +27,9 @@ from analyzer.iscsi.opcodes import (
     Opcode,
     name_of,
 )
-from analyzer.scsi.operations import (
-    OPERATION_NAMES,
-    PERSISTENT_RESERVATION_TYPES,
-    PERSISTENT_RESERVE_OUT,
-    PERSISTENT_RESERVE_OUT_ACTIONS,
-    RELEASE_6,
-    RELEASE_10,
-    RESERVE_6,
-    RESERVE_10,
-)
-from analyzer.scsi.sense import UNIT_ATTENTION, additional_sense_name
-from analyzer.scsi.status import RESERVATION_CONFLICT, status_name
-from analyzer.timeline import task_tracker as field
 from analyzer.timeline.events import EventLog
-from analyzer.timeline.task_table import TaskColumns
 
 _SNACK_TYPE_MASK = 0x0F
-_SERVICE_ACTION_MASK = 0x1F
-_RESERVING = (RESERVE_6, RELEASE_6, RESERVE_10, RELEASE_10, PERSISTENT_RESERVE_OUT)
 
 Int32s = npt.NDArray[np.int32]
 Opcodes = npt.NDArray[np.uint8]
@@ -109,48 +93,6 @@ def emit_gaps(decoded: DecodedCapture, session_of_connection: Int32s, events: Ev
             session_index=session if session >= 0 else None,
             connection_index=connection,
         )
-
-
-def emit_task_notices(tasks: TaskColumns, packet: npt.NDArray[np.int64], events: EventLog) -> None:
-    """Unit attentions, reservations and reservation conflicts, at the response of their command."""
-    is_attention = tasks.sense.has_sense & (tasks.sense.sense_key == UNIT_ATTENTION)
-    answered = tasks.is_answered
-    is_conflict = answered & (tasks.status == RESERVATION_CONFLICT)
-    is_reserving = np.isin(tasks.cdb[:, 0], np.array(_RESERVING, np.uint8))
-    for task in np.flatnonzero(is_attention | is_conflict | is_reserving).tolist():
-        is_answered = bool(answered[task])
-        shown_by = field.RESPONSE_PDU if is_answered else field.COMMAND_PDU
-        at_ns = int(tasks.response_ns[task] if is_answered else tasks.command_ns[task])
-        place = {
-            "packet": int(packet[tasks.matrix[task, shown_by]]),
-            "session_index": int(tasks.matrix[task, field.SESSION]),
-            "connection_index": int(tasks.matrix[task, field.CONNECTION]),
-            "task_index": task,
-        }
-        operation = OPERATION_NAMES[int(tasks.operations.operation[task])]
-        if is_attention[task]:
-            asc, ascq = int(tasks.sense.asc[task]), int(tasks.sense.ascq[task])
-            meaning = additional_sense_name(asc, ascq)
-            detail = {"asc": asc, "ascq": ascq, "meaning": meaning}
-            events.emit("unit-attention", at_ns, detail, **place)
-        if is_conflict[task]:
-            refused = {"operation": operation, "lun": int(tasks.lun[task])}
-            events.emit("reservation-conflict", at_ns, refused, **place)
-        if is_reserving[task]:
-            status = status_name(int(tasks.status[task])) if is_answered else None
-            reserving = {"operation": operation, **_reservation(tasks.cdb[task]), "status": status}
-            events.emit("reservation", at_ns, reserving, **place)
-
-
-def _reservation(cdb: npt.NDArray[np.uint8]) -> dict[str, str | None]:
-    """Service action and type of PERSISTENT RESERVE OUT (SPC-4 section 6.16), null for the old commands."""
-    if cdb[0] != PERSISTENT_RESERVE_OUT:
-        return {"service_action": None, "type": None}
-    action, kind = int(cdb[1]) & _SERVICE_ACTION_MASK, int(cdb[2]) & 0x0F
-    return {
-        "service_action": name_of(PERSISTENT_RESERVE_OUT_ACTIONS, action),
-        "type": PERSISTENT_RESERVATION_TYPES.get(kind),
-    }
 
 
 def _async_detail(header: npt.NDArray[np.uint8]) -> dict[str, object]:

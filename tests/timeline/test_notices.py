@@ -26,7 +26,7 @@ def test_an_event_with_undeclared_keys_is_refused() -> None:
 def test_events_stand_in_order_of_time() -> None:
     log = EventLog()
     for at_ns in (30, 10, 20):
-        log.emit("reservation-conflict", at_ns, {"operation": "READ(10)", "lun": 0})
+        log.emit("snack", at_ns, {"type": "Status", "begin_run": 1, "run_length": 0})
     table = log.table()
     assert table["at_ns"].to_pylist() == [10, 20, 30]
     assert table["event_index"].to_pylist() == [0, 1, 2]
@@ -81,6 +81,13 @@ def test_reservations_are_told_with_action_type_and_outcome() -> None:
         "service_action": "RESERVE",
         "type": "Write Exclusive, Registrants Only",
         "status": "GOOD",
+        "lun": 0,
+        "key": None,
+        "service_action_key": None,
+        "effect": "reserved",
+        "holder_session_index": 0,
+        "holder_type": "Write Exclusive, Registrants Only",
+        "registered_session_indexes": [0],
     }
     assert plain["detail"]["status"] == "RESERVATION CONFLICT"
     (conflict,) = events_of(timeline, "reservation-conflict")
