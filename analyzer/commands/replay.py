@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,10 +109,15 @@ def run_all(timeline: Timeline, policies: Sequence[str], pacing: str, seed: int)
 
 
 def write_outcomes(outcomes: Sequence[Outcome], folder: Path) -> None:
-    """Write each outcome below ``folder``, numbered in order and named after its scenario."""
-    for place, outcome in enumerate(outcomes):
+    """Write each outcome below ``folder``, numbered in order; outcomes of an earlier run go."""
+    from analyzer.tables.folder import Outcome, is_folder_of
+
+    for place in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if place.is_dir() and is_folder_of(place, Outcome.format_name):
+            shutil.rmtree(place)
+    for number, outcome in enumerate(outcomes):
         name = "".join(character if character.isalnum() else "-" for character in outcome.label).strip("-")
-        outcome.write(folder / f"{place:02d}-{name}")
+        outcome.write(folder / f"{number:02d}-{name}")
 
 
 def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, Any]:

@@ -74,11 +74,15 @@ def test_the_three_verbs_one_after_the_other(tmp_path: Path) -> None:
         assert label in replayed.stdout
     labels = [analyzer.Outcome.read(folder).label for folder in sorted(outcomes.iterdir())]
     assert labels == ["as-recorded", "mcs:2/round-robin", "mpio:2/service-time"]
+    assert run(["replay", timeline, "--with", "single/-", "-o", outcomes]).returncode == 0
+    labels = [analyzer.Outcome.read(folder).label for folder in sorted(outcomes.iterdir())]
+    assert labels == ["as-recorded", "single/-"], "outcomes of an earlier run are replaced"
     reported = run(["report", timeline, outcomes, "-o", page])
     assert reported.returncode == 0, reported.stderr
     text = page.read_text()
     assert text.lstrip().lower().startswith("<!doctype html>")
-    assert "mpio:2/service-time" in text
+    assert "single/-" in text
+    assert "mpio:2/service-time" not in text
 
 
 def test_replay_json_holds_baseline_and_differences() -> None:
