@@ -46,7 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "export": BASE,
     # what the user calls
     "__init__": BASE | {"timeline", "replay", "comparison", "report"},
-    "commands": BASE | {"__init__", "decoders", "timeline", "replay", "comparison", "report", "export"},
+    "commands": BASE
+    | {"__init__", "capture", "decoders", "timeline", "replay", "comparison", "report", "export"},
 }
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analyzer.byte_order import Bytes
+from analyzer.capture.growing import GrowingSource
 from analyzer.capture.packets import (
     WALK_CHUNK_DONE,
     WALK_DAMAGED,
@@ -43,10 +44,17 @@ class CaptureReader:
     """Reads one source. Raises UnusableInputError where it is no capture."""
 
     def __init__(
-        self, source: str | Path, file_index: int, diagnostics: DiagnosticLog, *, is_hashed: bool = True
+        self,
+        source: str | Path | GrowingSource,
+        file_index: int,
+        diagnostics: DiagnosticLog,
+        *,
+        is_hashed: bool = True,
     ) -> None:
         """Opens the source and nothing more; what is imperfect goes to ``diagnostics``."""
-        self.source = CaptureSource(source, is_hashed=is_hashed)
+        self.source: CaptureSource | GrowingSource = (
+            source if isinstance(source, GrowingSource) else CaptureSource(source, is_hashed=is_hashed)
+        )
         self.file_index = file_index
         self.packets = 0
         self.format = ""

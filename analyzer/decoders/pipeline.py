@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyzer.byte_order import Bytes, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
 from analyzer.compilation import njit
-from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, with_room
+from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, settled_rows, with_room
 from analyzer.iscsi.framing import finish_stream as finish_framing
 from analyzer.iscsi.framing import open_stream, passes_through_data, take_bytes, take_gap
 from analyzer.iscsi.headers import HEADER_BYTES
@@ -177,6 +177,14 @@ class Pipeline:
                 return
             if why == ORDER_NEEDS_STORE:
                 self.waiting = compacted(self.waiting)
+
+    def take_settled(self) -> npt.NDArray[np.void]:
+        """The rows that will not change any more, in the order in which they were framed; they are forgotten.
+
+        Rows of PDUs under way, and those that wait to be borne out, stay. Kept data segments go with the
+        rows, so only headers can be read from what is given. For decodings without an end.
+        """
+        return settled_rows(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))
 
     def finish(self) -> None:
         """Nothing more comes: hand on what waits, settle what is open."""

@@ -136,6 +136,9 @@ HOLE = np.dtype(
     )
 )
 
+_ROW_REFERENCES = ("row", "tentative_0", "tentative_1")
+"""Fields of a stream that name a row."""
+
 LEDGER = np.dtype((np.record, [("rows", "i8"), ("segment_bytes", "i8"), ("holes", "i8")]))
 """How much of each growing column is used."""
 
@@ -172,6 +175,57 @@ def with_room(frames: Frames, streams: int, rows: int, segment_bytes: int, holes
         _with_length(frames.holes, int(used.holes) + holes),
         frames.ledger,
     )
+
+
+def settled_rows(frames: Frames, stream_count: int) -> npt.NDArray[np.void]:
+    """The rows of PDUs that are done, in the order in which they were framed, taken out of ``frames``.
+
+    Those of PDUs under way, and those that wait to be borne out, stay with their kept bytes and move to
+    the front. Holes are forgotten too.
+    """
+    streams, ledger = frames.streams[:stream_count], frames.ledger[0]
+    is_open = streams["is_open"] == 1
+    references = np.concatenate([streams[name][is_open] for name in _ROW_REFERENCES])
+    held = np.unique(references[references >= 0])
+    done = np.ones(int(ledger.rows), np.bool_)
+    done[held] = False
+    settled = frames.rows[: int(ledger.rows)][done]
+    ends = {int(row): _reserved_end(frames, int(row)) for row in held}
+    for stream in streams[is_open & (streams["row"] >= 0)]:
+        under_way = stream.left if stream.state == AHS else 0
+        ends[int(stream.row)] = int(stream.keep_at + stream.keep_left + under_way)
+    moved = np.zeros(len(held), np.int64)
+    used = 0
+    # Held rows are in order, so nothing is overwritten before it has moved.
+    for place, (row, end) in enumerate(sorted(ends.items())):
+        begin = int(frames.rows[row]["segment_offset"])
+        frames.segments[used : used + end - begin] = frames.segments[begin:end].copy()
+        frames.rows[place] = frames.rows[row]
+        frames.rows[place]["segment_offset"] = used
+        moved[place] = begin - used
+        used += end - begin
+    _move_references(streams, is_open, held, moved)
+    ledger.rows, ledger.segment_bytes, ledger.holes = len(held), used, 0
+    return settled
+
+
+def _reserved_end(frames: Frames, row: int) -> int:
+    entry = frames.rows[row]
+    return int(entry["segment_offset"]) + int(entry["ahs_bytes"]) + int(entry["segment_bytes"])
+
+
+def _move_references(
+    streams: npt.NDArray[np.void],
+    is_open: npt.NDArray[np.bool_],
+    held: npt.NDArray[np.int64],
+    moved: npt.NDArray[np.int64],
+) -> None:
+    """Let streams name their rows by the new places; ``moved`` is how far the kept bytes of each row went."""
+    under_way = np.flatnonzero(is_open & (streams["row"] >= 0))
+    streams["keep_at"][under_way] -= moved[np.searchsorted(held, streams["row"][under_way])]
+    for name in _ROW_REFERENCES:
+        named = np.flatnonzero(is_open & (streams[name] >= 0))
+        streams[name][named] = np.searchsorted(held, streams[name][named])
 
 
 def _with_length(array: npt.NDArray[Any], needed: int) -> npt.NDArray[Any]:

@@ -1,0 +1,121 @@
+"""Live recording on loopback against a real target: counted, cut, bounded, analyzed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import analyzer
+from analyzer.capture.recorder import RecordingOptions, portal_filter
+from analyzer.commands.recording import line, record, record_with_sample
+from analyzer.decoders import native
+from analyzer.decoders.live import LiveFigures
+from tests.commands.run import ANALYZER, run
+from tests.live import Target, running_target, tool
+
+pytestmark = pytest.mark.tools
+
+
+def work(target: Target, seconds: int = 1, depth: int = 4) -> None:
+    """Random reads, so many at once, for so long."""
+    command = [tool("iscsi-perf"), "-r", "-b", "4", "-m", str(depth), "-t", str(seconds), target.unit]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_a_recording_is_analyzed_at_its_end(tmp_path: Path) -> None:
+    """The command records until its time is over; the tasks are those that the target served."""
+    place = tmp_path / "x.pcapng"
+    with running_target(tmp_path) as target:
+        portal = f"127.0.0.1:{target.port}"
+        words = ["capture", "-i", "lo", "--portal", portal, "--duration", "4", "-w", str(place), "--json"]
+        process = subprocess.Popen([*ANALYZER, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 60
+        while not place.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for _ in range(3):
+            subprocess.run([tool("iscsi-inq"), target.unit], check=True, capture_output=True)
+        work(target)
+        output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    document = json.loads(output)
+    assert document["captures"][0]["name"] == str(place)
+    assert document["tasks"]["count"] > 100
+    assert {session["target_name"] for session in document["sessions"]} == {"iqn.2026-11.example.live:disk"}
+    assert len(document["sessions"]) == 4
+    assert errors.decode() == ""
+
+
+def test_packets_are_cut_to_what_the_sample_says(tmp_path: Path) -> None:
+    """With auto, sample and rest together hold every header that the whole recording would."""
+    place = tmp_path / "x.pcapng"
+    with running_target(tmp_path) as target:
+        options = RecordingOptions(("lo",), portal_filter([f"127.0.0.1:{target.port}"], []), duration_s=5)
+        native.prepare()
+        load = threading.Thread(target=work, args=(target, 5, 1))
+        load.start()
+        files = record_with_sample(options, place, [target.port], longest_sample_s=1)
+        load.join()
+    assert [path.name for path in files] == ["x.sample.pcapng", "x.pcapng"]
+    timeline = analyzer.analyze(*files)
+    sample, rest = timeline.arrow["captures"].to_pylist()
+    assert sample["cut_packets"] == 0 < rest["cut_packets"]
+    tasks = timeline.tasks
+    assert len(tasks) > 100
+    # What is still running at the end has no response, and nothing else lacks one.
+    assert (tasks["end"] == "responded").sum() >= len(tasks) - 8
+
+
+def test_a_ring_keeps_the_last_files(tmp_path: Path) -> None:
+    """Two files of one megabyte, the older ones are gone, and the recording ends by its packets."""
+    with running_target(tmp_path) as target:
+        options = RecordingOptions(
+            ("lo",),
+            portal_filter([], [target.port]),
+            duration_s=4,
+            ring_files=2,
+            ring_file_megabytes=1,
+        )
+        load = threading.Thread(target=work, args=(target, 3))
+        load.start()
+        files = record(options, tmp_path / "ring.pcapng", [target.port])
+        load.join()
+    assert len(files) == 2
+    assert sorted(tmp_path.glob("ring*")) == files
+    assert not files[0].name.startswith("ring_00001")
+    assert len(analyzer.analyze(*files).tasks) > 10
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-i", "no-such-interface"], "no-such-interface: dumpcap cannot record"),
+        (["-i", "lo", "--portal", "a b"], "a b: is no portal"),
+        (["-i", "lo", "--snaplen", "12"], "12: is no snap length"),
+        (["-i", "lo", "--ring", "many"], "many: is no ring"),
+        (["-i", "lo", "-w", "/no/such/folder/x.pcapng"], "/no/such/folder: no such folder"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+    """Exit code 2 and the reason."""
+    place = [] if "-w" in words else ["-w", tmp_path / "x.pcapng"]
+    result = run(["capture", *words, *place])
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_counter_shows_rates_and_totals() -> None:
+    """Rates are of the last step, the rest is of the whole recording."""
+    before = LiveFigures(commands=100, data_bytes=1_000_000)
+    now = LiveFigures(
+        commands=1100, data_bytes=3_000_000, task_management=2, order_waits=7, outstanding=32, connections=4
+    )
+    assert line(now, before, 61.4, 0.5, 12_345) == (
+        "61 s  12,345 packets  4 connections  2,000 commands/s  4.0 MB/s  outstanding 32  "
+        "TMFs 2  order waits 7"
+    )
