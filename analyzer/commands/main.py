@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from analyzer.commands.analyze import analyze
-from analyzer.commands.capture import capture
+from analyzer.commands.claims import claims
 from analyzer.commands.export import export
 from analyzer.commands.policies import policies
 from analyzer.commands.replay import replay
@@ -31,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (analyze, replay, report, export, policies, verify, capture):
+for verb in (analyze, replay, report, claims, export, policies, verify):
     app.command()(verb)
 
 

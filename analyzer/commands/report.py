@@ -9,6 +9,9 @@ import typer
 
 from analyzer.commands.replay import Pacing, Port, Seed, With
 
+CLAIMS_UP_TO = 1_000_000
+"""Commands of a recording whose claims are tried without being asked for."""
+
 
 def report(
     sources: Annotated[
@@ -28,12 +31,21 @@ def report(
         typer.Option("-o", "--output", metavar="PAGE", help="The page; reports/NAME.html unless given."),
     ] = None,
     port: Port = None,
+    with_claims: Annotated[
+        bool | None,
+        typer.Option(
+            "--claims/--no-claims",
+            help=f"Try the claims about MC/S and MPIO; up to {CLAIMS_UP_TO:,} commands by default.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write one interactive HTML page that works without a network and can be sent on.
 
     With --with, the workload of every study is replayed first; without, the outcomes among the
     sources are shown. Several studies stand on one page, with a switch between them.
     """
+    from analyzer.commands.claims import tried
     from analyzer.commands.replay import run_all
     from analyzer.commands.shown import byte_count, output_console
     from analyzer.commands.sources import base_name, studies_of
@@ -43,6 +55,8 @@ def report(
     studies = []
     for source in studies_of(sources, port or ()):
         replayed = run_all(source.timeline, policies, pacing, seed) if policies else []
-        studies.append(Study(source.timeline, (*source.outcomes, *replayed)))
+        is_small = source.timeline.arrow["tasks"].num_rows <= CLAIMS_UP_TO
+        findings = tried(source.timeline, seed) if with_claims or (with_claims is None and is_small) else ()
+        studies.append(Study(source.timeline, (*source.outcomes, *replayed), findings=findings))
     page = report_studies(studies, output or Path("reports") / f"{base_name(sources[0])}.html")
     output_console().print(f"Report written to {page} ({byte_count(page.stat().st_size)})", soft_wrap=True)

@@ -230,7 +230,32 @@ class Folded:
     text: str
 
 
-Block = Figure | Table | Lines | Topology | Multiples | Folded
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One claim with its verdict. ``how`` and ``numbers`` are shown on demand."""
+
+    number: int
+    sentence: str
+    verdict: str
+    tone: str
+    reason: str
+    how: tuple[tuple[str, str], ...]
+    """Labelled sentences."""
+    numbers: tuple[tuple[str, str], ...]
+    """Labelled figures."""
+    section: str = ""
+    """Section with the plots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Claims one under another."""
+
+    kind: ClassVar[str] = "findings"
+    items: tuple[Tried, ...]
+
+
+Block = Figure | Table | Lines | Topology | Multiples | Folded | Findings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.comparison.claims.interface import Finding
 from analyzer.comparison.compare import Comparison, compared, is_baseline
 from analyzer.comparison.recording import RecordedMeasures, recorded_measures
 from analyzer.comparison.request_columns import RequestColumns, recorded_requests
@@ -30,6 +31,8 @@ class Study:
     timeline: Timeline
     outcomes: tuple[Outcome, ...] = ()
     given_title: str = ""
+    findings: tuple[Finding, ...] = ()
+    """The claims, where they were tried."""
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from analyzer.report.blocks import Section
 from analyzer.report.sections import (
+    claims,
     commands,
     comparison,
     diagnostics,
@@ -37,6 +38,7 @@ SECTIONS: tuple[Callable[[Study], Section | None], ...] = (
     events.build,
     validity.build,
     comparison.build,
+    claims.build,
     worst.build,
     diagnostics.build,
     provenance.build,

@@ -1,0 +1,162 @@
+"""Claims 2, 3 and 4: what a failover by abort or reset does to other initiators and to reservations.
+
+Nothing is replayed: what is judged is what the recording's targets did.
+"""
+
+from __future__ import annotations
+
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
+from analyzer.comparison.claims.recovery import REACHING_OTHERS, events, failovers
+from analyzer.comparison.claims.trial import Trial
+
+TASK_ABORTED = 0x40
+CLEARED_BY_ANOTHER = (0x2F, 0x00)
+"""COMMANDS CLEARED BY ANOTHER INITIATOR (SPC-4 table E.13)."""
+
+
+def _initiators(trial: Trial) -> int:
+    names = trial.timeline.arrow["sessions"].column("initiator_name").to_pylist()
+    return len({name for name in names if name is not None})
+
+
+def _reaching(trial: Trial) -> list[tuple[int, int | None, dict[str, object]]]:
+    return [
+        one for one in events(trial.timeline, "task-management") if one[2].get("function") in REACHING_OTHERS
+    ]
+
+
+def _neighbours(trial: Trial) -> int:
+    """Incidents in which task management ended commands of another initiator."""
+    return sum(text != "[]" for text in trial.timeline.arrow["incidents"].column("neighbours").to_pylist())
+
+
+def _aborts_others(trial: Trial) -> Judgement:
+    found = [one for one in failovers(trial.timeline) if not one.is_mcs]
+    if not found:
+        return untried(
+            "No session with another beside it to the same target was lost with commands in flight."
+        )
+    held = sum(one.held for one in found)
+    went_on = sum(one.reassigned + one.retried + one.answered for one in found)
+    resets, touched = len(_reaching(trial)), _neighbours(trial)
+    others = _initiators(trial) > 1
+    second = (
+        f"{resets} functions that reach others ended commands of another initiator in {touched} incidents"
+        if resets and others
+        else "no function that reaches other initiators was used while there was one"
+    )
+    return Judgement(
+        verdict(not went_on and (touched > 0 or not (resets and others))),
+        f"Of {held} commands in flight on lost sessions {went_on} went on as they were, the others had to be "
+        "issued "
+        f"anew; {second}.",
+        (
+            Number("commands in flight", float(held), "requests"),
+            Number("went on as they were", float(went_on), "requests"),
+            Number("functions that reach others", float(resets), "requests"),
+            Number("incidents that touched others", float(touched), "requests"),
+        ),
+    )
+
+
+ABORTS_OTHERS = Claim(
+    2,
+    "MPIO failover must abort everything on the lost nexus, and CLEAR TASK SET or LUN RESET also aborts "
+    "other "
+    "initiators' commands.",
+    "The lost sessions of initiators with another to the same target, and the task management, as recorded.",
+    "Commands in flight that went on as they were; the claim holds where none did and, if another initiator "
+    "was "
+    "there when a function was used that reaches others, its commands ended too.",
+    "incidents",
+    _aborts_others,
+    is_replayed=False,
+)
+
+
+def _tells_others(trial: Trial) -> Judgement:
+    aborted = int((trial.timeline.values("tasks", "status", 0) == TASK_ABORTED).sum())
+    cleared = sum(
+        (detail.get("asc"), detail.get("ascq")) == CLEARED_BY_ANOTHER
+        for _, _, detail in events(trial.timeline, "unit-attention")
+    )
+    touched = _neighbours(trial)
+    if not touched and not aborted and not cleared:
+        return untried("No initiator's commands were cleared by another.")
+    return Judgement(
+        verdict(bool(aborted or cleared)),
+        f"Commands of other initiators were cleared in {touched} incidents; the target told it by {aborted} "
+        "TASK "
+        f"ABORTED and {cleared} unit attentions COMMANDS CLEARED BY ANOTHER INITIATOR.",
+        (
+            Number("incidents that touched others", float(touched), "requests"),
+            Number("TASK ABORTED", float(aborted), "requests"),
+            Number("COMMANDS CLEARED BY ANOTHER INITIATOR", float(cleared), "requests"),
+        ),
+    )
+
+
+TELLS_OTHERS = Claim(
+    3,
+    "With TAS they get TASK ABORTED, without it the unit attention COMMANDS CLEARED BY ANOTHER INITIATOR, "
+    "and can "
+    "retry at once.",
+    "Statuses and unit attentions after commands were cleared, as recorded.",
+    "The claim holds where cleared commands were told by either.",
+    "events",
+    _tells_others,
+    is_replayed=False,
+)
+
+
+def _reset_clears(trial: Trial) -> Judgement:
+    resets = [
+        (at_ns, detail.get("lun"))
+        for at_ns, _, detail in events(trial.timeline, "task-management")
+        if detail.get("function") == "LOGICAL UNIT RESET" and detail.get("response_code") == 0
+    ]
+    if not resets:
+        return untried("No logical unit was reset.")
+    reserved = [
+        (at_ns, detail)
+        for at_ns, _, detail in events(trial.timeline, "reservation")
+        if detail.get("holder_session_index") is not None
+    ]
+    conflicts = [
+        (at_ns, detail.get("lun")) for at_ns, _, detail in events(trial.timeline, "reservation-conflict")
+    ]
+    survived = {"simple": 0, "persistent": 0}
+    tried = {"simple": 0, "persistent": 0}
+    for reset_ns, lun in resets:
+        before = [detail for at_ns, detail in reserved if at_ns < reset_ns and detail.get("lun") == lun]
+        if before:
+            kind = "persistent" if before[-1].get("service_action") else "simple"
+            tried[kind] += 1
+            survived[kind] += any(at_ns > reset_ns and other == lun for at_ns, other in conflicts)
+    numbers = (
+        Number("logical unit resets", float(len(resets)), "requests"),
+        Number("with RESERVE held", float(tried["simple"]), "requests"),
+        Number("with a Persistent Reservation held", float(tried["persistent"]), "requests"),
+    )
+    if not any(tried.values()):
+        return untried(
+            f"{len(resets)} logical unit resets, but no reservation was held at any of them.", *numbers
+        )
+    return Judgement(
+        verdict(not survived["simple"] and survived["persistent"] == tried["persistent"]),
+        f"Of {tried['simple']} reservations by RESERVE {survived['simple']} still stood after a reset, of "
+        f"{tried['persistent']} persistent ones {survived['persistent']} did, as conflicts show.",
+        numbers,
+    )
+
+
+RESET_CLEARS = Claim(
+    4,
+    "LUN RESET clears RESERVE and settings; Persistent Reservations survive.",
+    "Reservations before, and conflicts after, each completed LOGICAL UNIT RESET, as recorded.",
+    "The claim holds where no conflict shows a RESERVE after the reset, and one shows every Persistent "
+    "Reservation.",
+    "events",
+    _reset_clears,
+    is_replayed=False,
+)

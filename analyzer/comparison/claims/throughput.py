@@ -1,0 +1,127 @@
+"""Claims 7, 11 and 14: what several links are worth with one command outstanding, and at high rates.
+
+All replays of one claim have links that are alike, so that a gain comes from the topology and not
+from a link that happened to be faster.
+"""
+
+from __future__ import annotations
+
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
+from analyzer.comparison.claims.trial import ALONE_SHARE, LIKE_PERCENT, MCS, MPIO, SINGLE, Trial
+
+DEEP = 64
+"""Commands kept outstanding to see what the links and the order of commands bear."""
+MANY_FIRST = 32
+"""Fewer data commands make no steady state."""
+BEATEN_PERCENT = 2.0
+
+
+def _gains(trial: Trial, pacing: str) -> tuple[float, float, tuple[Number, ...]] | None:
+    """Gains of two links over one in commands per second, under MC/S and MPIO, with the numbers."""
+    outcomes = {policy: trial.replayed(policy, pacing, like_links=True) for policy in (SINGLE, MCS, MPIO)}
+    mcs = trial.gain_percent(outcomes[MCS], outcomes[SINGLE])
+    mpio = trial.gain_percent(outcomes[MPIO], outcomes[SINGLE])
+    if mcs is None or mpio is None:
+        return None
+    numbers = tuple(
+        Number(f"{policy}, {pacing}", trial.figure(outcome, "iops"), "requests/s")
+        for policy, outcome in outcomes.items()
+    )
+    return mcs, mpio, (*numbers, Number("gain of MC/S", mcs, "%"), Number("gain of MPIO", mpio, "%"))
+
+
+def _one_outstanding(trial: Trial) -> Judgement:
+    if not trial.data_tasks:
+        return untried("No command of the recording moves data.")
+    found = _gains(trial, "depth:1")
+    if found is None:
+        return untried("A replay completed nothing.")
+    mcs, mpio, numbers = found
+    holds = max(mcs, mpio) <= LIKE_PERCENT
+    return Judgement(
+        verdict(holds),
+        f"With one command outstanding, two links give {mcs:+.1f} % under MC/S and {mpio:+.1f} % under MPIO "
+        f"over one: {'no help' if holds else 'they help'}. A bond was not tried.",
+        numbers,
+    )
+
+
+ONE_OUTSTANDING = Claim(
+    7,
+    "With one command outstanding neither MC/S nor MPIO helps, only bonding.",
+    "The workload with one command outstanding at a time (depth:1), over one link and over two like it.",
+    f"Commands per second; the claim holds where two links give at most {LIKE_PERCENT:g} % more.",
+    "comparison",
+    _one_outstanding,
+)
+
+
+def _high_rate(trial: Trial) -> Judgement:
+    if trial.data_tasks < MANY_FIRST:
+        return untried(f"{trial.data_tasks} data commands are too few for a high rate of commands.")
+    deep = f"depth:{DEEP}"
+    mcs, mpio = (trial.replayed(policy, deep, like_links=True) for policy in (MCS, MPIO))
+    gain = trial.gain_percent(mpio, mcs)
+    as_paced = trial.gain_percent(trial.replayed(MPIO, like_links=True), trial.replayed(MCS, like_links=True))
+    if gain is None or as_paced is None:
+        return untried("A replay completed nothing.")
+    waited, completed = trial.figure(mcs, "order_waited") or 0.0, trial.figure(mcs, "completed") or 1.0
+    holds = gain > BEATEN_PERCENT
+    return Judgement(
+        verdict(holds),
+        f"With {DEEP} commands of {trial.bytes_mean / 1000:.3g} kB outstanding, MPIO completes {gain:+.1f} % "
+        f"against MC/S, and {as_paced:+.1f} % at the recorded pace; of the {DEEP} outstanding under MC/S "
+        f"{100 * waited / completed:.0f} % wait for lower CmdSNs.",
+        (
+            Number(f"{MCS}, {deep}", trial.figure(mcs, "iops"), "requests/s"),
+            Number(f"{MPIO}, {deep}", trial.figure(mpio, "iops"), "requests/s"),
+            Number("MPIO against MC/S", gain, "%"),
+            Number("MPIO against MC/S at the recorded pace", as_paced, "%"),
+            Number("mean order wait under MC/S", trial.figure(mcs, "order_wait_ns_mean"), "ns"),
+            Number("mean transfer", trial.bytes_mean, "bytes"),
+        ),
+    )
+
+
+HIGH_RATE = Claim(
+    11,
+    "The ordering bottleneck lets MPIO beat MC/S at high IOPS.",
+    f"The workload with {DEEP} commands outstanding over two like links, with one CmdSN order (MC/S) and "
+    "with two (MPIO).",
+    f"Commands per second; the claim holds where MPIO completes more than {BEATEN_PERCENT:g} % more.",
+    "order",
+    _high_rate,
+)
+
+
+def _tape(trial: Trial) -> Judgement:
+    if not trial.data_tasks:
+        return untried("No command of the recording moves data.")
+    share = Number("data commands issued alone", 100 * trial.alone_share, "%")
+    if trial.alone_share < ALONE_SHARE:
+        return untried(
+            f"The recording is no such workload: it keeps {trial.outstanding_mean:.1f} commands outstanding "
+            f"on the mean, and issued {100 * trial.alone_share:.0f} % of them alone.",
+            share,
+        )
+    found = _gains(trial, "closed")
+    if found is None:
+        return untried("A replay completed nothing.")
+    mcs, mpio, numbers = found
+    return Judgement(
+        verdict(max(abs(mcs), abs(mpio)) <= LIKE_PERCENT),
+        f"{100 * trial.alone_share:.0f} % of the data commands were issued alone; at the recorded pace two "
+        f"links give {mcs:+.1f} % under MC/S and {mpio:+.1f} % under MPIO over one.",
+        (share, *numbers),
+    )
+
+
+TAPE = Claim(
+    14,
+    "Tape and backup with one command outstanding see no difference.",
+    "Where the recording has one command outstanding: its workload at the recorded pace over one link and "
+    "over two like it.",
+    f"Commands per second; the claim holds where neither differs by more than {LIKE_PERCENT:g} %.",
+    "comparison",
+    _tape,
+)
