@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from analyzer.commands.analyze import analyze
+from analyzer.commands.capture import capture
 from analyzer.commands.claims import claims
 from analyzer.commands.export import export
 from analyzer.commands.policies import policies
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (analyze, replay, report, claims, export, policies, verify):
+for verb in (analyze, replay, report, claims, export, policies, verify, capture):
     app.command()(verb)
 
 
