@@ -87,7 +87,10 @@ class Conversation:
     connections: list[_Tcp] = field(default_factory=list)
     exp_cmd_sn: int = 1
     max_cmd_sn: int = 1000
-    stat_sn: int = 1
+    stat_sn: dict[int, int] = field(default_factory=dict)
+    """The next StatSN of each connection, 1 at first."""
+    counted: dict[tuple[str, int, int], int] = field(default_factory=dict)
+    """Next DataSN or R2TSN by kind, task tag and transfer tag."""
 
     def wait_ms(self, milliseconds: float) -> None:
         self.now_ns += int(milliseconds * MILLISECOND)
@@ -153,7 +156,7 @@ class Conversation:
         header = struct.pack(
             ">BBBBI6sHIIIIIBB10x",
             0x23, flags, 0, 0, len(segment), bytes.fromhex(isid), tsih, 1, 0,
-            self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn, *status,
+            self._next_stat_sn(connection), self.exp_cmd_sn, self.max_cmd_sn, *status,
         )  # fmt: skip
         self.say(connection, header, segment)
 
@@ -200,6 +203,7 @@ class Conversation:
             0x41 if is_immediate else 0x01, 0x80 | direction | attribute, 0, data, lun << 48, tag,
             length if expected is None else expected, cmd_sn, exp_stat_sn, cdb.ljust(16, b"\0"),
         )  # fmt: skip
+        self.counted = {key: number for key, number in self.counted.items() if key[1] != tag}
         self.say(connection, header, segment, takes_ms=takes_ms)
 
     def response(
@@ -209,7 +213,7 @@ class Conversation:
         flags = 0x82 if residual > 0 else 0x84 if residual < 0 else 0x80
         header = struct.pack(
             ">BBBBI8xIIIIIIII",
-            0x21, flags, 0, status, len(segment), tag, 0, self._next_stat_sn(),
+            0x21, flags, 0, status, len(segment), tag, 0, self._next_stat_sn(connection),
             self.exp_cmd_sn, self.max_cmd_sn, 0, 0, abs(residual),
         )  # fmt: skip
         self.say(connection, header, segment)
@@ -221,18 +225,24 @@ class Conversation:
         header = struct.pack(
             ">BBBBI8xIIIIIIII",
             0x25, 0x81 if has_status else 0x80, 0, status or 0, length, tag, NO_TAG,
-            self._next_stat_sn() if has_status else 0, self.exp_cmd_sn, self.max_cmd_sn, 0, offset, 0,
+            self._next_stat_sn(connection) if has_status else 0, self.exp_cmd_sn, self.max_cmd_sn,
+            self._count("data-in", tag), offset, 0,
         )  # fmt: skip
         self.say(connection, header)
 
-    def data_out(self, connection: int, tag: int, length: int, *, transfer_tag: int = NO_TAG) -> None:
-        header = struct.pack(">BBHI8xII4xI4xIII", 0x05, 0x80, 0, length, tag, transfer_tag, 0, 0, 0, 0)
+    def data_out(
+        self, connection: int, tag: int, length: int, *, transfer_tag: int = NO_TAG, is_final: bool = True
+    ) -> None:
+        data_sn = self._count("data-out", tag, transfer_tag)
+        flags = 0x80 if is_final else 0
+        header = struct.pack(">BBHI8xII4xI4xIII", 0x05, flags, 0, length, tag, transfer_tag, 0, data_sn, 0, 0)
         self.say(connection, header)
 
     def r2t(self, connection: int, tag: int, length: int, *, transfer_tag: int = 5) -> None:
         header = struct.pack(
             ">BBHI8xIIIIIIII",
-            0x31, 0x80, 0, 0, tag, transfer_tag, self.stat_sn, self.exp_cmd_sn, self.max_cmd_sn, 0, 0, length,
+            0x31, 0x80, 0, 0, tag, transfer_tag, self.stat_sn.get(connection, 1), self.exp_cmd_sn,
+            self.max_cmd_sn, self._count("r2t", tag), 0, length,
         )  # fmt: skip
         self.say(connection, header)
 
@@ -245,34 +255,34 @@ class Conversation:
         self.say(connection, header)
 
     def task_management_response(self, connection: int, tag: int, response: int = 0) -> None:
-        self.say(connection, self._answer(0x22, tag, response))
+        self.say(connection, self._answer(connection, 0x22, tag, response))
 
     def logout(self, connection: int, tag: int = 900, *, reason: int = 0, cid: int = 0) -> None:
         header = struct.pack(">BBHI8xIHHII16x", 0x46, 0x80 | reason, 0, 0, tag, cid, 0, 1, 0)
         self.say(connection, header)
 
     def logout_response(self, connection: int, tag: int = 900, response: int = 0) -> None:
-        self.say(connection, self._answer(0x26, tag, response))
+        self.say(connection, self._answer(connection, 0x26, tag, response))
 
     def nop_out(self, connection: int, tag: int) -> None:
         header = struct.pack(">BBHI8xIIII16x", 0x40, 0x80, 0, 0, tag, NO_TAG, 1, 0)
         self.say(connection, header)
 
     def nop_in(self, connection: int, tag: int) -> None:
-        self.say(connection, self._answer(0x20, tag, 0, transfer_tag=NO_TAG))
+        self.say(connection, self._answer(connection, 0x20, tag, 0, transfer_tag=NO_TAG))
 
     def snack(self, connection: int, tag: int, begin: int = 0, length: int = 0) -> None:
         self.say(connection, struct.pack(">BBHI8xII4xI8xII", 0x10, 0x80, 0, 0, tag, NO_TAG, 0, begin, length))
 
     def reject(self, connection: int, reason: int, rejected: bytes) -> None:
-        header = bytearray(self._answer(0x3F, NO_TAG, reason))
+        header = bytearray(self._answer(connection, 0x3F, NO_TAG, reason))
         header[5:8] = len(rejected).to_bytes(3, "big")
         self.say(connection, bytes(header), rejected)
 
     def async_message(
         self, connection: int, event: int, parameters: tuple[int, int, int] = (0, 0, 0)
     ) -> None:
-        header = bytearray(self._answer(0x32, NO_TAG, 0))
+        header = bytearray(self._answer(connection, 0x32, NO_TAG, 0))
         header[36:44] = struct.pack(">BBHHH", event, 0, *parameters)
         self.say(connection, bytes(header))
 
@@ -309,15 +319,21 @@ class Conversation:
     def timeline(self) -> Timeline:
         return build(self.decoded())
 
-    def _next_stat_sn(self) -> int:
-        self.stat_sn += 1
-        return self.stat_sn - 1
+    def _next_stat_sn(self, connection: int) -> int:
+        number = self.stat_sn.get(connection, 1)
+        self.stat_sn[connection] = number + 1
+        return number
 
-    def _answer(self, opcode: int, tag: int, byte_2: int, transfer_tag: int = 0) -> bytes:
+    def _count(self, kind: str, tag: int, transfer_tag: int = 0) -> int:
+        key = (kind, tag, transfer_tag)
+        self.counted[key] = self.counted.get(key, -1) + 1
+        return self.counted[key]
+
+    def _answer(self, connection: int, opcode: int, tag: int, byte_2: int, transfer_tag: int = 0) -> bytes:
         return struct.pack(
             ">BBBBI8xIIIII12x",
             opcode, 0x80, byte_2, 0, 0, tag, transfer_tag,
-            self._next_stat_sn(), self.exp_cmd_sn, self.max_cmd_sn,
+            self._next_stat_sn(connection), self.exp_cmd_sn, self.max_cmd_sn,
         )  # fmt: skip
 
     def _connection_columns(self, **given: Any) -> ConnectionColumns:

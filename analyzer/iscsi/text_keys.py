@@ -92,6 +92,9 @@ TEXT_KEYS: tuple[TextKey, ...] = (
 )
 TEXT_KEY_BY_NAME: dict[str, TextKey] = {key.name: key for key in TEXT_KEYS}
 
+Said = tuple[tuple[str, str], ...]
+"""Keys and values of one side, in order."""
+
 NEGOTIATED, DECLARED, DEFAULT = "negotiated", "declared", "default"
 """Where a value of ``sessions.parameters`` comes from."""
 
@@ -174,6 +177,44 @@ def negotiate_all(
             if value is not None:
                 values[key.name] = value
     return values
+
+
+@lru_cache(maxsize=1024)
+def wrong_answers(offers: Said, answers: Said, is_leading: bool) -> tuple[tuple[str, str], ...]:
+    """Answers that the offers do not allow, as pairs of diagnostic code and detail.
+
+    ``is_leading`` is whether the login began its session. What only one side said is no answer: either may
+    begin a negotiation (RFC 7143 section 6.2).
+    """
+    offered, answered = dict(offers), dict(answers)
+    found, misplaced = [], []
+    for name, answer in answered.items():
+        key, offer = TEXT_KEY_BY_NAME.get(name), offered.get(name)
+        if key is None:
+            continue
+        if key.is_leading_only and not is_leading:
+            misplaced.append(f"{name}={answer}")
+        elif offer is not None and answer not in NO_ANSWERS and not _is_allowed(key, offer, answer):
+            found.append(("key-answer-wrong", f"{name}: offered {offer}, answered {answer}"))
+    if misplaced:
+        found.append(("key-out-of-place", ", ".join(misplaced)))
+    return tuple(found)
+
+
+def _is_allowed(key: TextKey, offer: str, answer: str) -> bool:
+    """Whether an answer follows from the offer by the key's rule (section 6.2.1 and 6.2.2)."""
+    match key.result:
+        case Result.DECLARATION:
+            return True
+        case Result.ANSWER:
+            return answer in offer.split(",") or "~" in offer
+        case Result.AND | Result.OR:
+            deciding = "No" if key.result is Result.AND else "Yes"
+            return answer in ("Yes", "No") and (offer != deciding or answer == deciding)
+    offered, answered = parse_number(offer), parse_number(answer)
+    if offered is None or answered is None:
+        return False
+    return answered <= offered if key.result is Result.MINIMUM else answered >= offered
 
 
 def parse_number(text: str | None) -> int | None:

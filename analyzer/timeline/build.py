@@ -38,6 +38,7 @@ from analyzer.timeline.membership import Identities, identify, numbered_requests
 from analyzer.timeline.notices import emit_gaps, emit_pdu_notices
 from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.pdu_table import pdu_table
+from analyzer.timeline.protocol_lint import lint
 from analyzer.timeline.reissues import link_reissues
 from analyzer.timeline.reservation_events import emit_reservations_and_attentions
 from analyzer.timeline.session_table import (
@@ -104,6 +105,8 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     emit_gaps(decoded, session_of_connection, events)
     emit_reservations_and_attentions(decoded, identities, tasks, functions, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
+    lossy = _lossy_connections(decoded)
+    lint(decoded, opcodes, lengths, identities, tracked, functions, lossy, diagnostics)
     unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
     fates = FateFinder(
         pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused_ns, functions

@@ -21,6 +21,7 @@ from analyzer.iscsi.text_keys import (
     TEXT_KEYS,
     Declarer,
     Result,
+    Said,
     Scope,
     negotiate_all,
     parse_number,
@@ -32,9 +33,6 @@ from analyzer.timeline.logouts import CLOSE_SESSION
 from analyzer.timeline.membership import Identities
 from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.sessions import CAPTURE_ENDED, LOGOUT, Connection, Session
-
-Said = tuple[tuple[str, str], ...]
-"""Keys and values of one side."""
 
 
 def session_parameters(session: Session) -> dict[str, dict[str, str]]:
@@ -65,6 +63,12 @@ def negotiated_number(session: Session, key: str) -> int | None:
     """A numerical key of the leading login, None where that was not recorded."""
     known = session_parameters(session).get(key)
     return parse_number(known["value"]) if known else None
+
+
+def negotiated_yes(session: Session, key: str) -> bool | None:
+    """A boolean key of the leading login, None where that was not recorded."""
+    known = session_parameters(session).get(key)
+    return known["value"] == "Yes" if known else None
 
 
 def session_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
@@ -139,8 +143,8 @@ def connection_table(identities: Identities, decoded: DecodedCapture) -> pa.Tabl
             "target_port": columns.target_port,
             "header_digest": columns.header_digest,
             "data_digest": columns.data_digest,
-            "initiator_max_recv_bytes": [_max_recv(login, "offered") for login in logins],
-            "target_max_recv_bytes": [_max_recv(login, "answered") for login in logins],
+            "initiator_max_recv_bytes": [max_recv_bytes(login, "offered") for login in logins],
+            "target_max_recv_bytes": [max_recv_bytes(login, "answered") for login in logins],
             "login_seen": [login is not None and login.is_recorded_whole for login in logins],
             "opened_ns": columns.opened_ns,
             "closed_ns": [connection.closed_ns for connection in connections],
@@ -300,7 +304,7 @@ def _session_of(identities: Identities, connection_index: int) -> int | None:
     return number if number >= 0 else None
 
 
-def _max_recv(login: Login | None, side: str) -> int | None:
+def max_recv_bytes(login: Login | None, side: str) -> int | None:
     """MaxRecvDataSegmentLength as one side declared it; its default where it declared none."""
     if login is None or not login.is_recorded_whole:
         return None
