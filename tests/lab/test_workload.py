@@ -47,18 +47,24 @@ def test_a_list_is_read_from_an_earlier_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("text", "complaint"),
     [
-        (b"no gzip", "no list of commands"),
-        (gzip.compress(b"lba,bytes,dir\n1,x,R\n"), "no list of commands"),
-        (gzip.compress(b"index\n1\n"), "no list of commands"),
-        (gzip.compress(b"lba,bytes,dir\n"), "lists no command"),
-        (gzip.compress(b"lba,bytes,dir\n0,100,R\n"), "line 2: does not fit"),
-        (gzip.compress(b"lba,bytes,dir\n0,512,R\n99999999999,512,R\n"), "line 3: does not fit"),
+        ("lba,bytes,dir\n1,x,R\n", "no list of commands"),
+        ("index\n1\n", "no list of commands"),
+        ("lba,bytes,dir\n", "lists no command"),
+        ("lba,bytes,dir\n0,100,R\n", "line 2: does not fit"),
+        ("lba,bytes,dir\n0,512,R\n99999999999,512,R\n", "line 3: does not fit"),
     ],
 )
-def test_a_list_that_is_none_is_one_line(tmp_path: Path, content: bytes, complaint: str) -> None:
+def test_a_list_that_does_not_fit_is_one_line(tmp_path: Path, text: str, complaint: str) -> None:
     path = tmp_path / "list.csv.gz"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(text.encode()))
     with pytest.raises(UnusableInputError, match=complaint):
+        read_items(path, Configuration())
+
+
+def test_a_list_that_is_no_gzip_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv.gz"
+    path.write_bytes(b"no gzip")
+    with pytest.raises(UnusableInputError, match="no list of commands"):
         read_items(path, Configuration())
