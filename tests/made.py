@@ -27,6 +27,15 @@ from analyzer.tables.timeline_tables import (
     TASKS,
 )
 
+ORDER_COLUMNS = (
+    "arrival_inversions",
+    "cmd_sn_holes",
+    "stand_stills",
+    "stood_still_ns",
+    "longest_stand_still_ns",
+    "window_closures",
+    "window_closed_ns",
+)
 BEGIN_NS = 1_800_000_000_000_000_000
 TARGET_NAME = "iqn.2026-11.example.target:disk"
 INITIATOR_NAME = "iqn.2026-11.example.initiator:host"
@@ -182,6 +191,7 @@ def _sessions(sessions: int, connections: int, first_ns: int, last_ns: int, init
             "login_seen": [True] * sessions,
             "first_ns": [first_ns] * sessions,
             "last_ns": [last_ns] * sessions,
+            **dict.fromkeys(ORDER_COLUMNS, [0] * sessions),
             "parameters": ["{}"] * sessions,
         }
     )

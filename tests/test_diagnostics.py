@@ -12,7 +12,7 @@ from analyzer.diagnostics import CATALOGUE, DiagnosticLog
 @pytest.mark.parametrize("code", sorted(CATALOGUE))
 def test_every_entry_says_in_sentences_what_it_means_and_what_to_do(code: str) -> None:
     kind = CATALOGUE[code]
-    assert re.fullmatch(r"[a-z]+(-[a-z0-9]+)*", code)
+    assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", code)
     assert kind.meaning.endswith(".")
     assert kind.remedy.endswith(".")
 

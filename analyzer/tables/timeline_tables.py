@@ -64,6 +64,23 @@ SESSIONS = Table(
         Column("first_ns", "int64", "First PDU of the session.", unit="ns"),
         Column("last_ns", "int64", "Last PDU of the session.", unit="ns"),
         Column(
+            "arrival_inversions",
+            "int64",
+            "Commands that were whole at the target's side of the wire only after one with a higher CmdSN.",
+        ),
+        Column("cmd_sn_holes", "int64", "CmdSNs between its first and last that no request carried."),
+        Column(
+            "stand_stills",
+            "int64",
+            "Stretches in which commands lay at the target because a lower CmdSN had not arrived.",
+        ),
+        Column("stood_still_ns", "int64", "All these stretches together.", unit="ns"),
+        Column("longest_stand_still_ns", "int64", "The longest of them.", unit="ns"),
+        Column("window_closures", "int64", "Times the highest CmdSN sent had reached MaxCmdSN."),
+        Column(
+            "window_closed_ns", "int64", "For how long in all, where it was seen to open again.", unit="ns"
+        ),
+        Column(
             "parameters",
             "text",
             "All keys that were negotiated or declared, as a JSON object of key to "

@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from analyzer.decoders.decoded import CaptureFile, DecodedCapture
 from analyzer.diagnostics import DiagnosticLog
-from analyzer.iscsi.headers import BASIC, FROM_INITIATOR, OPCODE_MASK, view
+from analyzer.iscsi.headers import BASIC, OPCODE_MASK, view
 from analyzer.iscsi.headers import data_length as data_length_of
-from analyzer.iscsi.opcodes import Opcode
 from analyzer.tables.folder import Timeline
 from analyzer.tables.timeline_tables import CAPTURES, DIAGNOSTICS
 from analyzer.timeline import task_tracker as field
@@ -27,20 +26,20 @@ from analyzer.timeline.command_events import (
     emit_moves,
     emit_task_management,
 )
-from analyzer.timeline.command_order import OrderedRequests, order_waits
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.failed_attempts import attempts_of, nexus_numbers, target_numbers
 from analyzer.timeline.fates import FateFinder
 from analyzer.timeline.given_up import NoopIntervals, close_given_up
 from analyzer.timeline.incident_finder import Surroundings, find_incidents
 from analyzer.timeline.incident_tables import emit_stalls, fate_table, incident_table
-from analyzer.timeline.membership import Identities, identify, numbered_requests
+from analyzer.timeline.membership import Identities, identify
 from analyzer.timeline.notices import emit_gaps, emit_pdu_notices
 from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.pdu_table import pdu_table
 from analyzer.timeline.protocol_lint import lint
 from analyzer.timeline.reissues import link_reissues
 from analyzer.timeline.reservation_events import emit_reservations_and_attentions
+from analyzer.timeline.session_order import judge_order
 from analyzer.timeline.session_table import (
     connection_table,
     emit_session_events,
@@ -59,7 +58,7 @@ from analyzer.timeline.task_ends import (
     judge_ends,
 )
 from analyzer.timeline.task_management import TaskManagement, track_task_management
-from analyzer.timeline.task_table import TaskColumns, delivered_by_ns, task_columns, task_table
+from analyzer.timeline.task_table import TaskColumns, task_columns, task_table
 from analyzer.timeline.task_tracker import TrackedTasks, track_tasks
 
 Int64s = npt.NDArray[np.int64]
@@ -86,7 +85,8 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     tasks = task_columns(pdus, opcodes, lengths, tracked.matrix)
     functions = track_task_management(pdus, opcodes)
     ends = _judge_ends(decoded, identities, tracked, tasks, functions)
-    waits = _order(decoded, opcodes, identities, tasks, diagnostics)
+    lossy = _lossy_connections(decoded)
+    order = judge_order(decoded, opcodes, identities, tasks, lossy, diagnostics)
     attempts = attempts_of(decoded, identities, tasks, ends)
     retry_of = link_reissues(attempts)
     nexus = nexus_numbers(decoded, identities)
@@ -100,18 +100,18 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     emit_session_events(identities, open_tasks, events, diagnostics)
     emit_task_management(identities, functions, tracked, ends, events)
     emit_moves(decoded, opcodes, tracked, events)
-    emit_closed_windows(decoded, opcodes, identities, events, diagnostics)
+    stretches = order.statistics.stretches
+    windows = emit_closed_windows(decoded, opcodes, identities, stretches, events, diagnostics)
     emit_pdu_notices(decoded, opcodes, session_of_connection, tracked.pdu_task, events)
     emit_gaps(decoded, session_of_connection, events)
     emit_reservations_and_attentions(decoded, identities, tasks, functions, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
-    lossy = _lossy_connections(decoded)
     lint(decoded, opcodes, lengths, identities, tracked, functions, lossy, diagnostics)
     unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
     fates = FateFinder(
         pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused_ns, functions
     )
-    stalls = find_stalls(tasks, ends, waits)
+    stalls = find_stalls(tasks, ends, order.wait_ns)
     time2wait_s = [negotiated_number(session, "DefaultTime2Wait") for session in identities.sessions]
     around = Surroundings(
         identities, tasks, ends, functions, fates, nexus, intervals, given_up, time2wait_s, events
@@ -121,10 +121,10 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
 
     arrow = {
         "captures": _capture_table(decoded.files),
-        "sessions": session_table(identities, decoded),
+        "sessions": session_table(identities, decoded, order.statistics, windows),
         "connections": connection_table(identities, decoded),
         "pdus": pdu_table(pdus, opcodes, lengths, tracked.pdu_task),
-        "tasks": task_table(tasks, ends, waits, retry_of, pdus.packet),
+        "tasks": task_table(tasks, ends, order.wait_ns, retry_of, pdus.packet),
         "events": events.table(),
         "incidents": incident_table(incidents, identities),
         "task_fates": fate_table(incidents),
@@ -194,41 +194,6 @@ def _lossy_connections(decoded: DecodedCapture) -> list[int]:
 
 def _times(times: list[int | None]) -> Int64s:
     return np.array([-1 if at is None else at for at in times], np.int64)
-
-
-def _order(
-    decoded: DecodedCapture,
-    opcodes: Opcodes,
-    identities: Identities,
-    tasks: TaskColumns,
-    diagnostics: DiagnosticLog,
-) -> Int64s:
-    """Order waits of all tasks in ns, shape (tasks,); says which CmdSNs were given twice."""
-    pdus = decoded.pdus
-    ordered = np.flatnonzero(~tasks.is_immediate)
-    others = numbered_requests(decoded, opcodes)
-    others = others[opcodes[others] != Opcode.SCSI_COMMAND]
-    others = others[identities.session_of_connection[pdus.connection_index[others]] >= 0]
-    command_pdu = tasks.matrix[ordered, field.COMMAND_PDU]
-    in_time = np.argsort(np.concatenate([command_pdu, others]), kind="stable")
-    sessions = identities.session_of_connection[pdus.connection_index[others]].astype(np.int64)
-    numbers = view(np.ascontiguousarray(pdus.headers[others]), FROM_INITIATOR)["cmd_sn"].astype(np.uint32)
-    requests = OrderedRequests(
-        np.concatenate([tasks.matrix[ordered, field.SESSION], sessions])[in_time],
-        np.concatenate([tasks.cmd_sn[ordered], numbers])[in_time],
-        np.concatenate([tasks.matrix[ordered, field.ARRIVED_NS], pdus.time_last_ns[others]])[in_time],
-    )
-    sorted_waits, repeats = order_waits(requests)
-    for session in np.unique(requests.session[repeats]).tolist():
-        count = int(np.count_nonzero(requests.session[repeats] == session))
-        diagnostics.emit("cmd-sn-duplicate", f"session {session}", count=count)
-    waits_in_place = np.empty_like(sorted_waits)
-    waits_in_place[in_time] = sorted_waits
-    waits = np.zeros(len(tasks), np.int64)
-    waits[ordered] = waits_in_place[: len(ordered)]
-    # A task the target was at work on had been delivered, whatever the recorder missed or saw late.
-    longest = np.maximum(delivered_by_ns(tasks) - tasks.matrix[:, field.ARRIVED_NS], 0)
-    return np.asarray(np.minimum(waits, longest), np.int64)
 
 
 def _capture_table(files: tuple[CaptureFile, ...]) -> pa.Table:

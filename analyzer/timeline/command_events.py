@@ -5,6 +5,7 @@ Decides how the findings of the task, order and management trackers read; finds 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,18 +16,28 @@ from analyzer.diagnostics import DiagnosticLog
 from analyzer.iscsi.headers import FROM_INITIATOR, FROM_TARGET, view
 from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_RESPONSES, Opcode, name_of
 from analyzer.timeline import task_tracker as field
-from analyzer.timeline.command_order import WindowTraffic, follow_window
+from analyzer.timeline.command_order import WindowHistory, WindowTraffic, follow_window
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.membership import Identities, numbered_requests
+from analyzer.timeline.order_statistics import StandStills
 from analyzer.timeline.task_ends import RESPONDED, TaskEnds
 from analyzer.timeline.task_management import FUNCTION_MASK, TASK_REASSIGN, TaskManagement
 from analyzer.timeline.task_table import TaskColumns
 from analyzer.timeline.task_tracker import TrackedTasks
 
 Opcodes = npt.NDArray[np.uint8]
+Int64s = npt.NDArray[np.int64]
 
 _SHORTEST_CLOSURE_NS = 1_000_000
 """Closures of the command window shorter than this are no events: a full queue closes it at every command."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFigures:
+    """How often and how long the window of each session was closed, shape (sessions,)."""
+
+    closures: Int64s
+    closed_ns: Int64s
 
 
 def emit_task_management(
@@ -97,10 +108,15 @@ def emit_closed_windows(
     decoded: DecodedCapture,
     opcodes: Opcodes,
     identities: Identities,
+    stretches: StandStills,
     events: EventLog,
     diagnostics: DiagnosticLog,
-) -> None:
-    """Closures of the command window that lasted; commands sent outside it are told as diagnostics."""
+) -> WindowFigures:
+    """Closures of the command window that lasted; commands sent outside it are told as diagnostics.
+
+    A window that stayed closed while commands lay at the target for a lower CmdSN was closed by their
+    order; else by the target, which had not done enough of what it was given.
+    """
     pdus = decoded.pdus
     session = identities.session_of_connection[pdus.connection_index].astype(np.int64)
     is_request = np.zeros(len(pdus), np.bool_)
@@ -128,6 +144,9 @@ def emit_closed_windows(
             "window-closed",
             closed_ns,
             {
+                "cause": "command-order"
+                if stretches.covering(int(session[pdu]), closed_ns, opened_ns)
+                else "target",
                 "max_cmd_sn": int(traffic.number[closed]),
                 "opened_ns": opened_ns,
                 "closed_for_ns": opened_ns - closed_ns,
@@ -136,8 +155,29 @@ def emit_closed_windows(
             session_index=int(session[pdu]),
             connection_index=int(pdus.connection_index[pdu]),
         )
-    for outside in np.unique(traffic.session[history.outside]).tolist():
-        where = history.outside[traffic.session[history.outside] == outside]
+    _diagnose_outside(decoded, traffic, members, history.outside, diagnostics)
+    return _window_figures(traffic, history, len(identities.sessions))
+
+
+def _window_figures(traffic: WindowTraffic, history: WindowHistory, sessions: int) -> WindowFigures:
+    closures = np.bincount(traffic.session[history.closed_at], minlength=sessions)
+    is_opened = history.opened_at >= 0
+    closed, opened = history.closed_at[is_opened], history.opened_at[is_opened]
+    closed_ns = np.zeros(sessions, np.int64)
+    np.add.at(closed_ns, traffic.session[closed], traffic.time_ns[opened] - traffic.time_ns[closed])
+    return WindowFigures(closures.astype(np.int64), closed_ns)
+
+
+def _diagnose_outside(
+    decoded: DecodedCapture,
+    traffic: WindowTraffic,
+    members: Int64s,
+    requests: Int64s,
+    diagnostics: DiagnosticLog,
+) -> None:
+    pdus = decoded.pdus
+    for outside in np.unique(traffic.session[requests]).tolist():
+        where = requests[traffic.session[requests] == outside]
         first = int(members[where[0]])
         diagnostics.emit(
             "cmd-sn-outside-window",

@@ -36,7 +36,7 @@ def order_waits(requests: OrderedRequests) -> tuple[Int64s, npt.NDArray[np.bool_
     The latest complete arrival among all lower CmdSNs, minus its own arrival, if positive.
     """
     sessions = int(requests.session.max(initial=-1)) + 1
-    numbers = _unwrap_by_session(
+    numbers = unwrap_by_session(
         requests.session, requests.cmd_sn.astype(np.int64), np.full(sessions, -1, np.int64)
     )
     order = np.lexsort((numbers, requests.session))
@@ -47,7 +47,7 @@ def order_waits(requests: OrderedRequests) -> tuple[Int64s, npt.NDArray[np.bool_
 
 
 @njit(cache=True, nogil=True)
-def _unwrap_by_session(session: Int64s, cmd_sn: Int64s, latest: Int64s) -> Int64s:
+def unwrap_by_session(session: Int64s, cmd_sn: Int64s, latest: Int64s) -> Int64s:
     """CmdSNs as numbers that grow through the wrap; ``latest`` holds that of each session, -1 at first."""
     numbers = np.empty(len(session), np.int64)
     for place in range(len(session)):

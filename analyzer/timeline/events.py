@@ -134,6 +134,7 @@ EVENT_DETAIL_KEYS: dict[str, dict[str, str]] = {
         "holder_type": "Type of that reservation, null where not known.",
     },
     "window-closed": {
+        "cause": "command-order where commands lay for a lower CmdSN most of the time, else target.",
         "max_cmd_sn": "MaxCmdSN that was used up.",
         "opened_ns": "When the target opened the window again, null where it was not seen to.",
         "closed_for_ns": "How long it stayed closed, null where it was not seen to open again.",

@@ -27,11 +27,13 @@ from analyzer.iscsi.text_keys import (
     parse_number,
 )
 from analyzer.tables.timeline_tables import CONNECTIONS, SESSIONS
+from analyzer.timeline.command_events import WindowFigures
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.logins import Login
 from analyzer.timeline.logouts import CLOSE_SESSION
 from analyzer.timeline.membership import Identities
 from analyzer.timeline.open_tasks import OpenTasks
+from analyzer.timeline.order_statistics import OrderStatistics
 from analyzer.timeline.sessions import CAPTURE_ENDED, LOGOUT, Connection, Session
 
 
@@ -71,7 +73,9 @@ def negotiated_yes(session: Session, key: str) -> bool | None:
     return known["value"] == "Yes" if known else None
 
 
-def session_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
+def session_table(
+    identities: Identities, decoded: DecodedCapture, order: OrderStatistics, windows: WindowFigures
+) -> pa.Table:
     """The sessions table."""
     sessions = identities.sessions
     logins = [session.any_login for session in sessions]
@@ -112,6 +116,13 @@ def session_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
             "login_seen": [bool(keys) for keys in parameters],
             "first_ns": first,
             "last_ns": last,
+            "arrival_inversions": order.arrival_inversions,
+            "cmd_sn_holes": order.cmd_sn_holes,
+            "stand_stills": order.stand_stills,
+            "stood_still_ns": order.stood_still_ns,
+            "longest_stand_still_ns": order.longest_stand_still_ns,
+            "window_closures": windows.closures,
+            "window_closed_ns": windows.closed_ns,
             "parameters": _as_json(parameters),
         }
     )
