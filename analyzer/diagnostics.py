@@ -162,6 +162,14 @@ _KINDS = (
         "Record with a longer snap length, or without loss.",
     ),
     DiagnosticKind(
+        "pdu-inferred",
+        Severity.INFO,
+        Source.CAPTURE,
+        "PDUs whose header the snap length cut off were inferred from what surrounds them; their acknowledging "
+        "numbers and times are those of the PDU before.",
+        "Record with a longer snap length to have them as sent (analyzer capture --snaplen auto).",
+    ),
+    DiagnosticKind(
         "one-direction-only",
         Severity.ERROR,
         Source.CAPTURE,

@@ -19,6 +19,7 @@ from analyzer.capture.packets import empty_batch
 from analyzer.capture.reader import FORMATS, CaptureReader, in_time_order
 from analyzer.decoders.decoded import (
     DIGEST_BAD,
+    QUALITY_INFERRED,
     QUALITY_RESYNCHRONISED,
     QUALITY_WHOLE,
     CaptureFile,
@@ -35,6 +36,7 @@ from analyzer.iscsi.frames import (
     ORIGIN_ASSUMED,
     PHASE_JOINED,
 )
+from analyzer.iscsi.inference import infer, with_inferred
 from analyzer.iscsi.recognition import INITIATOR, TARGET
 from analyzer.network.connections import CONNECTION_COUNT, SIDE_UNKNOWN
 from analyzer.network.segments import (
@@ -46,6 +48,8 @@ from analyzer.network.segments import (
 )
 
 NAME = "native"
+
+_QUALITIES = np.array([QUALITY_WHOLE, QUALITY_RESYNCHRONISED, QUALITY_INFERRED], np.uint8)
 
 Int64s = npt.NDArray[np.int64]
 Progress = Callable[[int, int | None], None]
@@ -176,6 +180,7 @@ class _Result:
 
     def __init__(self, pipeline: Pipeline, diagnostics: DiagnosticLog) -> None:
         self._frames = pipeline.frames
+        self._has_cut_packets = bool(pipeline.counts[COUNT_CUT])
         self._diagnostics = diagnostics
         count = int(pipeline.table.counters[CONNECTION_COUNT])
         all_connections = pipeline.table.connections[:count]
@@ -245,7 +250,12 @@ class _Result:
         used = int(self._frames.ledger[0].rows)
         rows = self._frames.rows[:used]
         connection = self._number[rows["stream"] >> 1] if used else np.zeros(0, np.int32)
-        kept = np.flatnonzero((rows["is_void"] == 0) & (connection >= 0))
+        is_kept = (rows["is_void"] == 0) & (connection >= 0)
+        if self._has_cut_packets:
+            rows = self._with_inferred(rows[is_kept])
+            connection = self._number[rows["stream"] >> 1]
+            is_kept = np.ones(len(rows), np.bool_)
+        kept = np.flatnonzero(is_kept)
         order = np.lexsort((rows["packet"][kept], rows["file_index"][kept], rows["time_ns"][kept]))
         kept = kept[order]
         rows = rows[kept]
@@ -259,14 +269,25 @@ class _Result:
             from_target=self._is_target_stream[rows["stream"]],
             header_digest=rows["header_digest"].copy(),
             data_digest=rows["data_digest"].copy(),
-            quality=np.where(rows["is_resynchronised"] == 1, QUALITY_RESYNCHRONISED, QUALITY_WHOLE).astype(
-                np.uint8
-            ),
+            quality=_QUALITIES[rows["is_resynchronised"] + 2 * rows["is_inferred"]],
             segment_offset=rows["segment_offset"].copy(),
             ahs_bytes=rows["ahs_bytes"].copy(),
             segment_bytes=rows["segment_bytes"].copy(),
             segments=self._frames.segments[: int(self._frames.ledger[0].segment_bytes)].copy(),
         )
+
+    def _with_inferred(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+        """``rows`` and those that follow from what surrounds missing headers."""
+        pairs = self._frames.streams[np.arange(len(self._frames.streams)) & ~1]
+        header_digest = pairs["header_digest"] == DIGEST_ON
+        data_digest = pairs["data_digest"] == DIGEST_ON
+        holes = self._frames.holes[: int(self._frames.ledger[0].holes)]
+        has_hole = np.zeros(len(self._frames.streams), np.bool_)
+        has_hole[holes["stream"]] = True
+        has_hole[holes["stream"] ^ 1] = True
+        # Where packets are missing too, a command or an R2T nobody saw could be the one that was answered.
+        inferred = infer(rows, ~has_hole, header_digest, data_digest)
+        return with_inferred(rows, inferred) if inferred else rows
 
     def _hole_columns(self) -> HoleColumns:
         holes = self._frames.holes[: int(self._frames.ledger[0].holes)]
@@ -330,6 +351,11 @@ class _Result:
                 packet=int(holes.packet[at]) or None,
                 at_ns=int(holes.at_ns[at]),
             )
+        inferred, counts = np.unique(
+            pdus.connection_index[pdus.quality == QUALITY_INFERRED], return_counts=True
+        )
+        for number, count in zip(inferred.tolist(), counts.tolist(), strict=True):
+            self._diagnostics.emit("pdu-inferred", connection_index=number, count=count)
         for code, column in (
             ("header-digest-error", pdus.header_digest),
             ("data-digest-error", pdus.data_digest),

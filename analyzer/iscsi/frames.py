@@ -49,6 +49,7 @@ STREAM = np.dtype(
             ("negotiated_header", "i8"),
             ("negotiated_data", "i8"),
             ("offered_keys", "i8"),
+            ("is_login_cut", "i8"),  # login text is missing, perhaps with a key that was agreed on
             # Where the walk is.
             ("is_open", "i8"),
             ("state", "i8"),
@@ -109,6 +110,7 @@ ROW = np.dtype(
             ("time_ns", "i8"),
             ("time_last_ns", "i8"),
             ("packet", "i8"),
+            ("position", "i8"),  # of the first byte in its stream
             ("segment_offset", "i8"),
             ("file_index", "i4"),
             ("stream", "i4"),
@@ -117,6 +119,7 @@ ROW = np.dtype(
             ("header_digest", "u1"),
             ("data_digest", "u1"),
             ("is_resynchronised", "u1"),
+            ("is_inferred", "u1"),
             ("is_void", "u1"),
         ],
     )
@@ -255,3 +258,4 @@ def reset_pair(stream: Record, is_hinted: int) -> None:
     stream.digest_origin = ORIGIN_NONE
     stream.header_digest, stream.data_digest = DIGEST_UNKNOWN, DIGEST_UNKNOWN
     stream.negotiated_header, stream.negotiated_data, stream.offered_keys = 0, 0, 0
+    stream.is_login_cut = 0

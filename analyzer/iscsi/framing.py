@@ -361,6 +361,8 @@ def take_gap(rows: Rows, stream: Record, pair: Record, size: int, time_ns: int, 
         stream.position += step
         size -= step
         stream.is_crc_whole, stream.keep_left = 0, 0
+        if stream.opcode in (_LOGIN, _LOGIN_RESPONSE):
+            pair.is_login_cut = 1
         is_untried = (stream.state == HEADER_DIGEST and stream.has_header_digest == DIGEST_UNKNOWN) or (
             stream.state == DATA_DIGEST and stream.has_data_digest == DIGEST_UNKNOWN
         )

@@ -127,7 +127,8 @@ def start_pdu(
     is_login = opcode in (_LOGIN, _LOGIN_RESPONSE)
     row.time_ns, row.time_last_ns = stream.begin_ns, stream.last_ns
     row.packet, row.file_index, row.stream = stream.begin_packet, stream.begin_file, index
-    row.header_digest, row.data_digest, row.is_void = 0, 0, 0
+    row.position = stream.position - HEADER_BYTES
+    row.header_digest, row.data_digest, row.is_inferred, row.is_void = 0, 0, 0, 0
     row.is_resynchronised = wide(not is_login and not (stream.is_confirmed and stream.chain))
     stream.row, stream.opcode, stream.role = ledger.rows, opcode, role_of(opcode)
     ledger.rows += 1
@@ -252,7 +253,7 @@ def _end_pdu(rows: Rows, stream: Record, pair: Record) -> None:
     if stream.is_last_login:
         pair.phase = PHASE_FULL_FEATURE
         stream.is_last_login = 0
-        if stream.is_crc_whole:
+        if not pair.is_login_cut:
             pair.header_digest, pair.data_digest = pair.negotiated_header, pair.negotiated_data
             pair.digest_origin = ORIGIN_NEGOTIATED
 
