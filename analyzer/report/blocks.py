@@ -40,6 +40,8 @@ class Shape(StrEnum):
     """Holds each value until the next."""
     BAND = "band"
     """Filled between ``y`` and ``end``, in steps."""
+    HEAT = "heat"
+    """Cells from ``x`` and ``y`` of size ``cell``, coloured by ``rank`` on a logarithmic scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,9 @@ class Hover:
     values: npt.NDArray[np.int64] | Numbers
     unit: str = ""
     names: tuple[str, ...] = ()
+    key: str = ""
+    """``task``, ``session``, ``lun`` or ``operation``: what selection and filters go by. Alone with an empty
+    label it is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,8 @@ class Series:
     symbol: str = "circle"
     thickness: float = 2.0
     """Of a line, in pixels."""
+    cell: tuple[float, float] | None = None
+    """Width of a cell on ``x``, and its height on ``y``: of a logarithmic axis the ratio of its edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     searchable: bool = False
     note: str = ""
+    task_column: int | None = None
+    """Column whose value is a task, by which a row is selected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +264,42 @@ class Findings:
     items: tuple[Tried, ...]
 
 
-Block = Figure | Table | Lines | Topology | Multiples | Folded | Findings
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One part of an incident's time. ``share`` is between 0 and 1."""
+
+    label: str
+    text: str
+    share: float
+    color: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One incident: its stretches as a bar and its steps (moment, what, detail) as a list.
+
+    ``begin`` and ``end`` are seconds since the start of the capture.
+    """
+
+    title: str
+    summary: str
+    remarks: tuple[str, ...]
+    stretches: tuple[Stretch, ...]
+    steps: tuple[tuple[str, str, str], ...]
+    begin: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stories:
+    """Incidents told one under another."""
+
+    kind: ClassVar[str] = "stories"
+    name: str
+    stories: tuple[Story, ...]
+
+
+Block = Figure | Table | Lines | Topology | Multiples | Folded | Findings | Stories
 
 
 @dataclass(frozen=True, slots=True)

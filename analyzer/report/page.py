@@ -10,14 +10,21 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from analyzer.errors import UnusableInputError
 from analyzer.report.blocks import Section
-from analyzer.report.render import Head, panels_of, render
+from analyzer.report.lives import lives_of
+from analyzer.report.render import Head, lives_data, panels_of, render
 from analyzer.report.sections import SECTIONS
 from analyzer.report.study import Study
 from analyzer.report.words import duration, moment, visible
 from analyzer.tables.folder import Outcome, Timeline
+
+MARKED_INCIDENTS = 60
+"""Incidents that are marked in the plots over time: the longest."""
 
 
 def report(timeline: Timeline, outcomes: Sequence[Outcome], page: str | Path) -> Path:
@@ -38,7 +45,22 @@ def report_studies(studies: Sequence[Study], page: str | Path) -> Path:
 
 def page_text(studies: Sequence[Study]) -> str:
     """The page as text."""
-    return render(panels_of([(head(study), sections(study)) for study in studies]))
+    return render(panels_of([(head(study), sections(study), extras(study)) for study in studies]))
+
+
+def extras(study: Study) -> dict[str, Any]:
+    """What the page needs for selection, filters and marks: lives, choices and the longest incidents."""
+    sessions = np.unique(study.timeline.values("tasks", "session_index")).tolist()
+    longest = sorted(study.incidents, key=lambda row: row["failed_ns"] - row["ended_ns"])[:MARKED_INCIDENTS]
+    return {
+        "lives": lives_data(lives_of(study)),
+        "filters": {
+            "session": [[index, f"session {index}"] for index in sessions],
+            "lun": [[code, name] for code, name in enumerate(study.luns[1])],
+            "operation": [[code, name] for code, name in enumerate(study.requests.operation.names)],
+        },
+        "incidents": [list(study.seconds_pair(row["failed_ns"], row["ended_ns"])) for row in longest],
+    }
 
 
 def sections(study: Study) -> tuple[Section, ...]:

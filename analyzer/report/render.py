@@ -18,6 +18,7 @@ import numpy.typing as npt
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
+from analyzer.report.lives import MOMENTS, Lives
 from analyzer.report.palette import PALETTE
 from analyzer.report.words import visible
 
@@ -28,7 +29,16 @@ _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
 )
 
 
-SCRIPTS = ("columns.js", "theme.js", "drawing.js", "window.js", "tables.js", "studies.js")
+SCRIPTS = (
+    "columns.js",
+    "theme.js",
+    "drawing.js",
+    "window.js",
+    "selection.js",
+    "saving.js",
+    "tables.js",
+    "studies.js",
+)
 """The parts of the page's script in order; together they are one function."""
 
 
@@ -50,6 +60,8 @@ class Panel:
     prefix: str
     head: Head
     sections: tuple[Section, ...]
+    extras: dict[str, Any]
+    """What the page knows of the study beside its figures, as plain JSON data."""
 
     @property
     def data(self) -> str:
@@ -57,10 +69,10 @@ class Panel:
         figures = {
             figure.name: figure_data(figure) for section in self.sections for figure in section.figures()
         }
-        return safe_json({"figures": figures})
+        return safe_json({"figures": figures, **self.extras})
 
 
-def panels_of(studies: Sequence[tuple[Head, tuple[Section, ...]]]) -> tuple[Panel, ...]:
+def panels_of(studies: Sequence[tuple[Head, tuple[Section, ...], dict[str, Any]]]) -> tuple[Panel, ...]:
     """The studies as panels, named ``s1``, ``s2`` and so on."""
     several = len(studies) > 1
     return tuple(
@@ -113,6 +125,17 @@ def figure_data(figure: Figure) -> dict[str, Any]:
     }
 
 
+def lives_data(lives: Lives) -> dict[str, Any]:
+    """The lives of commands as JSON data with packed columns."""
+    return {
+        "task": pack(lives.task),
+        "facts": {name: pack(column) for name, column in lives.facts.items()},
+        "names": {name: list(words) for name, words in lives.names.items()},
+        "labels": [label for label, _ in MOMENTS],
+        "moments": [pack(column, rough=True) for column in lives.moments],
+    }
+
+
 def pack(values: npt.NDArray[Any], *, rough: bool = False) -> dict[str, Any]:
     """A column as ``{"n": length, "c": constant}`` or ``{"n": length, "t": type, "b": base64}``.
 
@@ -159,6 +182,7 @@ def _series(series: Series) -> dict[str, Any]:
         "x": pack(series.x),
         "y": pack(series.y, rough=True),
         "hover": [_hover(hover) for hover in series.hover],
+        "cell": None if series.cell is None else list(series.cell),
     }
     if series.end is not None:
         data["end"] = pack(series.end)
@@ -171,6 +195,7 @@ def _hover(hover: Hover) -> dict[str, Any]:
     return {
         "label": hover.label,
         "unit": hover.unit,
+        "key": hover.key,
         "names": list(hover.names),
         "values": pack(hover.values, rough=hover.unit == "ns"),
     }

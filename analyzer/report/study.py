@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,6 +81,37 @@ class Study:
             return False
         least = 1000.0 if row.measure.unit == "ns" else 0.0
         return abs(value - reference) > max(error, 0.01 * abs(reference), least)
+
+    @cached_property
+    def incidents(self) -> list[dict[str, Any]]:
+        """The incidents in order of time, by column name."""
+        rows: list[dict[str, Any]] = self.timeline.arrow["incidents"].to_pylist()
+        return rows
+
+    def is_direction(self, direction: str) -> npt.NDArray[np.bool_]:
+        """Which tasks move data that way (``read``, ``write``), shape (tasks,)."""
+        names = self.requests.direction.names
+        if direction not in names:
+            return np.zeros(self.tasks, np.bool_)
+        return np.asarray(self.requests.direction.codes == names.index(direction))
+
+    @cached_property
+    def luns(self) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+        """A number for the logical unit of each task, shape (tasks,), and the name of each number."""
+        units, codes = np.unique(self.timeline.values("tasks", "lun"), return_inverse=True)
+        return codes.astype(np.int64), tuple(self.lun_name(int(unit)) for unit in units)
+
+    @staticmethod
+    def lun_name(lun: int) -> str:
+        """The LUN as people number it where it is peripheral or flat (SAM-5 section 4.7), else in hex."""
+        first = lun >> 48
+        if lun & 0xFFFF_FFFF_FFFF == 0 and first >> 14 in (0, 1):
+            return str(first & 0x3FFF)
+        return f"0x{lun:016x}" if lun >> 32 else str(lun)
+
+    def seconds_pair(self, begin_ns: int, end_ns: int) -> tuple[float, float]:
+        """Two times as seconds since the start of the capture."""
+        return (begin_ns - self.begin_ns) / 1e9, (end_ns - self.begin_ns) / 1e9
 
     @property
     def tasks(self) -> int:

@@ -156,6 +156,7 @@ def test_the_theme_can_be_chosen(visit: Visit):
     button.click()
     assert button.inner_text() == "Light"
     assert visit.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 26)"
+    visit.show("#figure-commands")
     ink = visit.page.evaluate("document.querySelector('[data-figure=commands]')._fullLayout.font.color")
     assert ink == "#e8eaed"
 

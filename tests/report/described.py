@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from analyzer.tables.folder import Timeline
 from analyzer.tables.schema import Table
-from analyzer.tables.timeline_tables import DIAGNOSTICS, EVENTS
+from analyzer.tables.timeline_tables import DIAGNOSTICS, EVENTS, INCIDENTS
 from tests.made import BEGIN_NS
 
 
@@ -41,6 +42,39 @@ def with_diagnostics(timeline: Timeline, diagnostics: list[dict[str, Any]]) -> T
         "remedy": "Cut less.",
     }
     return _replaced(timeline, DIAGNOSTICS, [{**plain, **row} for row in diagnostics])
+
+
+def with_incident(
+    timeline: Timeline, *, failed: int, ended: int, detail: str = "silence", **columns: Any
+) -> Timeline:
+    """The timeline with one more lost connection, from ``failed`` to ``ended`` ns after its beginning."""
+    row: dict[str, Any] = {column.name: None for column in INCIDENTS.columns}
+    row |= {
+        "incident_index": timeline.arrow["incidents"].num_rows,
+        "kind": "connection-loss",
+        "cause": "silence",
+        "session_index": 0,
+        "connection_index": 0,
+        "sessions": "[0]",
+        "connections": "[0]",
+        "failed_ns": BEGIN_NS + failed,
+        "is_detection_seen": False,
+        "hold_timer": "none",
+        "ended_ns": BEGIN_NS + ended,
+        "gap_ns": ended - failed,
+        "outstanding": 8,
+        "reassigned": 0,
+        "retried_same_path": 0,
+        "retried_other_path": 8,
+        "aborted": 0,
+        "answered": 0,
+        "lost": 0,
+        "neighbours": "[]",
+        "summary": detail,
+        "steps": json.dumps([{"at_ns": BEGIN_NS + failed, "what": "failed", "detail": detail}]),
+    }
+    rows = [*timeline.arrow["incidents"].to_pylist(), row | columns]
+    return _replaced(timeline, INCIDENTS, rows)
 
 
 def with_column(timeline: Timeline, table: Table, column: str, values: list[Any]) -> Timeline:

@@ -162,7 +162,7 @@ def test_a_large_trace_keeps_its_slowest_command_and_says_what_it_left_out(monke
     assert len(drawn) == 100
     assert slowest in drawn
     assert "Of 1,000 commands the page holds 100" in figure.note
-    cloud = latency.build(study).figures()[1]
+    cloud = latency.build(study).figures()[2]
     assert max(series.y.max() for series in cloud.series) == study.requests.latency_ns.max() / 1e6
     assert "100 of 1,000 commands are kept" in cloud.note
 

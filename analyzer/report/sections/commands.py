@@ -133,8 +133,10 @@ def task_hover(study: Study, chosen: npt.NDArray[np.intp]) -> tuple[Hover, ...]:
         np.unique(ends, return_inverse=True) if len(ends) else (ends, np.zeros(0, np.int64))
     )
     return (
-        Hover("task", study.requests.task_index[chosen]),
-        Hover("", operation.codes[chosen].astype(np.int64), names=operation.names),
+        Hover("task", study.requests.task_index[chosen], key="task"),
+        Hover("", operation.codes[chosen].astype(np.int64), names=operation.names, key="operation"),
+        Hover("session", timeline.values("tasks", "session_index")[chosen].astype(np.int64), key="session"),
+        Hover("LUN", study.luns[0][chosen], names=study.luns[1], key="lun"),
         Hover("on", study.requests.path[chosen].astype(np.int64), names=study.connection_names),
         Hover("LBA", _lba(study)[chosen]),
         Hover("data", study.requests.transferred_bytes[chosen], "bytes"),
@@ -162,7 +164,7 @@ def _answered_elsewhere(study: Study, chosen: npt.NDArray[np.intp], rows: npt.ND
         study.seconds(study.timeline.values("tasks", "ended_ns")[moved]),
         rows[moved].astype(np.float64),
         hover=(
-            Hover("task", study.requests.task_index[moved]),
+            Hover("task", study.requests.task_index[moved], key="task"),
             Hover("answered on", answering[moved].astype(np.int64), names=study.connection_names),
         ),
         symbol="diamond",
@@ -181,5 +183,5 @@ def _waits(study: Study, chosen: npt.NDArray[np.intp], rows: npt.NDArray[np.int6
         rows[waited].astype(np.float64),
         study.seconds(arrived + wait),
         rank=wait.astype(np.float64),
-        hover=(Hover("task", waited.astype(np.int64)), Hover("waited for order", wait, "ns")),
+        hover=(Hover("task", waited.astype(np.int64), key="task"), Hover("waited for order", wait, "ns")),
     )

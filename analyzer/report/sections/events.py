@@ -90,4 +90,6 @@ def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
     note = ""
     if left_out:
         note = f"{count(left_out)} more of the frequent kinds are in the timeline folder, not here."
-    return Table("events", "Events in order of time", headings, tuple(rows), searchable=True, note=note)
+    return Table(
+        "events", "Events in order of time", headings, tuple(rows), searchable=True, note=note, task_column=3
+    )

@@ -19,6 +19,8 @@ from analyzer.report.study import Study
 from analyzer.report.words import count, duration, plural
 
 LIMIT = 20_000
+_HEAT_COLUMNS = 160
+_CELLS_PER_DECADE = 12
 _CURVES = 6
 _CURVE_POINTS = 400
 _CURVE_COMMANDS = 10
@@ -41,7 +43,13 @@ def build(study: Study) -> Section:
         f"{duration(overall['latency_ns_p99'])}; the slowest, {operation.names[operation.codes[slowest]]} of "
         f"task {slowest}, took {duration(overall['latency_ns_max'])}."
     )
-    return Section("latency", "Latency", question, answer, (_curves(study), _cloud(study), _table(study)))
+    return Section(
+        "latency",
+        "Latency",
+        question,
+        answer,
+        (_curves(study), _heat(study), _cloud(study), _table(study)),
+    )
 
 
 def distribution(name: str, color: str, latency_ns: npt.NDArray[np.int64], dash: str = "solid") -> Series:
@@ -89,6 +97,46 @@ def _curves(study: Study) -> Figure:
         tuple(series),
         height=340,
         note=f"{plural(left_out, 'rarer operation')} in the table only." if left_out > 0 else "",
+    )
+
+
+def heat_cells(
+    at: npt.NDArray[np.float64], latency_ms: npt.NDArray[np.float64], width: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The cells that hold any of n commands: left edge in s, lower edge in ms, and how many they hold.
+
+    Cells are ``width`` wide from 0, and a decade of latency is ``_CELLS_PER_DECADE`` high.
+    """
+    column = np.floor(at / width).astype(np.int64)
+    row = np.floor(np.log10(latency_ms) * _CELLS_PER_DECADE).astype(np.int64)
+    cells, counts = np.unique(np.stack([column, row]), axis=1, return_counts=True)
+    return cells[0] * width, 10.0 ** (cells[1] / _CELLS_PER_DECADE), counts
+
+
+def _heat(study: Study) -> Figure:
+    done = study.requests.is_completed
+    low, high = study.time_axis.range or (0.0, 1.0)
+    width = (high - low) / _HEAT_COLUMNS
+    at = study.seconds(study.requests.ready_ns[done])
+    x, y, counts = heat_cells(at, np.maximum(study.requests.latency_ns[done], 1) / 1e6, width)
+    cells = Series(
+        "commands",
+        Shape.HEAT,
+        "series-0",
+        x,
+        y,
+        rank=counts.astype(np.float64),
+        cell=(width, 10.0 ** (1 / _CELLS_PER_DECADE)),
+    )
+    return Figure(
+        "latency-heat",
+        "How many commands took how long, and when: a band is the normal, what leaves it is the trouble",
+        "Number of commands by moment of issue and latency, as a heat map with a logarithmic latency axis.",
+        study.time_axis,
+        LATENCY_AXIS,
+        (cells,),
+        height=300,
+        note=f"Every command is counted, in intervals of {duration(width * 1e9)}; the darker the more.",
     )
 
 

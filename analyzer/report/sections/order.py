@@ -36,6 +36,8 @@ class Ladder:
     sent_ns: Int64s
     sent_cmd_sn: Int64s
     sent_connection: npt.NDArray[np.int32]
+    sent_task: Int64s
+    """-1 where the PDU is of no task."""
     window_ns: Int64s
     window_exp: Int64s
     window_max: Int64s
@@ -87,6 +89,7 @@ def ladder(study: Study, session: int) -> Ladder:
         time[is_sent],
         unwrap(sent, start),
         connection[is_sent],
+        pdus.values("pdus", "task_index", -1)[is_sent].astype(np.int64),
         *_changes(time[is_window][is_sane], exp_so_far, max_so_far),
     )
 
@@ -116,7 +119,10 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
                 study.connection_colors[connection],
                 study.seconds(numbers.sent_ns[mine]),
                 numbers.sent_cmd_sn[mine].astype(np.float64),
-                hover=(Hover("CmdSN", numbers.sent_cmd_sn[mine] % (1 << 32)),),
+                hover=(
+                    Hover("task", numbers.sent_task[mine], key="task"),
+                    Hover("CmdSN", numbers.sent_cmd_sn[mine] % (1 << 32)),
+                ),
             )
         )
     title = "commands climb between ExpCmdSN and MaxCmdSN"
@@ -173,7 +179,10 @@ def _waits(study: Study, numbers: Ladder) -> Series:
         study.seconds(arrived + wait),
         rank=wait.astype(np.float64),
         thickness=0.8,
-        hover=(Hover("task", study.requests.task_index[waited]), Hover("waited for order", wait, "ns")),
+        hover=(
+            Hover("task", study.requests.task_index[waited], key="task"),
+            Hover("waited for order", wait, "ns"),
+        ),
     )
 
 

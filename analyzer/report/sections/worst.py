@@ -15,7 +15,7 @@ from analyzer.report.words import MISSING, count, duration, plural
 
 SLOWEST = 50
 UNHAPPY = 100
-_STATUS = {
+STATUS = {
     0x00: "GOOD",
     0x02: "CHECK CONDITION",
     0x04: "CONDITION MET",
@@ -100,7 +100,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
                     float(connection),
                     color=study.connection_colors[connection],
                 ),
-                Cell(_lun(row["lun"]), row["lun"]),
+                Cell(study.lun_name(row["lun"]), float(row["lun"])),
                 count_cell(lba),
                 size_cell(row["transferred_bytes"]),
                 time_cell(row["order_wait_ns"]),
@@ -112,15 +112,7 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
     note = f"The {SLOWEST} slowest commands and those that ended unanswered or with an error."
     if unhappy > UNHAPPY:
         note += f" Of {count(unhappy)} of these the {UNHAPPY} that lived longest are listed."
-    return Table("worst", "Worst commands", headings, tuple(rows), searchable=True, note=note)
-
-
-def _lun(lun: int) -> str:
-    """The LUN as people number it where it is peripheral or flat (SAM-5 section 4.7), else in hex."""
-    first = lun >> 48
-    if lun & 0xFFFF_FFFF_FFFF == 0 and first >> 14 in (0, 1):
-        return str(first & 0x3FFF)
-    return f"0x{lun:016x}" if lun >> 32 else str(lun)
+    return Table("worst", "Worst commands", headings, tuple(rows), searchable=True, note=note, task_column=0)
 
 
 def _result(status: int | None, end: str) -> tuple[str, bool]:
@@ -128,4 +120,4 @@ def _result(status: int | None, end: str) -> tuple[str, bool]:
         return end, False
     if status is None:
         return MISSING, True
-    return _STATUS.get(status, f"status 0x{status:02x}"), status == 0
+    return STATUS.get(status, f"status 0x{status:02x}"), status == 0

@@ -7,9 +7,11 @@ const CURVE_COLUMNS = 1200;
 function inWindow(series, view) {
   const { x, end, shape } = series;
   const total = x.length;
+  if (shape === "heat") return [...x.keys()];
+  const filter = passes(series, series.figure.study.filter);
   const isCurve = shape === "line" || shape === "steps" || shape === "band";
   const chosen = [];
-  if (!view) { for (let i = 0; i < total; i++) chosen.push(i); return chosen; }
+  if (!view) { for (let i = 0; i < total; i++) if (!filter || filter(i)) chosen.push(i); return chosen; }
   if (isCurve) {
     let first = 0, last = total - 1;
     while (first + 1 < total && x[first + 1] <= view[0]) first++;
@@ -17,7 +19,9 @@ function inWindow(series, view) {
     for (let i = first; i <= last; i++) chosen.push(i);
     return chosen;
   }
-  for (let i = 0; i < total; i++) if ((end ? end[i] : x[i]) >= view[0] && x[i] <= view[1]) chosen.push(i);
+  for (let i = 0; i < total; i++) {
+    if ((end ? end[i] : x[i]) >= view[0] && x[i] <= view[1] && (!filter || filter(i))) chosen.push(i);
+  }
   return chosen;
 }
 function thinnedMarks(series, chosen, limit) {
@@ -98,6 +102,25 @@ const DRAW = {
   },
 };
 
+DRAW.heat = (series) => {
+  const [width, ratio] = series.cell;
+  const left = Math.min(...series.x), low = Math.min(...series.y);
+  const column = (x) => Math.round((x - left) / width), row = (y) => Math.round(Math.log(y / low) / Math.log(ratio));
+  const columns = column(Math.max(...series.x)) + 1, rows = row(Math.max(...series.y)) + 1;
+  const z = Array.from({ length: rows }, () => new Array(columns).fill(null));
+  const text = Array.from({ length: rows }, () => new Array(columns).fill(""));
+  series.x.forEach((x, index) => {
+    z[row(series.y[index])][column(x)] = Math.log10(series.rank[index]);
+    text[row(series.y[index])][column(x)] = series.rank[index].toLocaleString("en");
+  });
+  return [{
+    type: "heatmap", z, text, hovertemplate: "%{text} commands<br>%{x:.6~g} s, %{y:.4~g} ms<extra></extra>", showscale: false,
+    x: Array.from({ length: columns + 1 }, (_, place) => left + place * width),
+    y: Array.from({ length: rows + 1 }, (_, place) => low * ratio ** place),
+    colorscale: [[0, faded(series.color, 0.22)], [1, color(series.color)]], zmin: 0, zmax: Math.max(0.5, Math.log10(Math.max(...series.rank))),
+  }];
+};
+
 function traces(figure) {
   const all = [];
   let low = Infinity, high = -Infinity, left = Infinity, right = -Infinity, seen = 0, drawn = 0;
@@ -112,24 +135,27 @@ function traces(figure) {
       seen += chosen.length;
       chosen = thinnedMarks(series, chosen, Math.max(50, Math.floor(most * chosen.length / Math.max(1, markTotal))));
       drawn += chosen.length;
-    } else {
+    } else if (series.shape !== "heat") {
       chosen = thinnedCurve(series, chosen);
     }
     for (const index of chosen) {
-      const value = series.y[index], other = series.shape === "band" ? series.end[index] : value;
+      const value = series.y[index];
+      const other = series.shape === "band" ? series.end[index] : series.shape === "heat" ? value * series.cell[1] : value;
       if (Math.min(value, other) < low) low = Math.min(value, other);
       if (Math.max(value, other) > high) high = Math.max(value, other);
       if (series.x[index] < left) left = series.x[index];
       if (series.x[index] > right) right = series.x[index];
     }
     const made = DRAW[series.shape](series, chosen);
+    const tasks = taskColumn(series);
     for (const trace of made) {
+      if (tasks) trace.customdata = series.shape === "spans" ? chosen.flatMap((index) => Array(3).fill(tasks.column[index])) : picked(tasks.column, chosen);
       trace.name = series.name;
       trace.legendgroup = series.name;
       if (series.hover.length) {
         if (!trace.hovertext) trace.hovertext = chosen.map((index) => told(series.hover, index));
         trace.hoverinfo = "text";
-      } else {
+      } else if (!trace.hovertemplate) {
         trace.hovertemplate = `${escaped(series.name)}<br>%{x:.6~g} ${figure.spec.x.unit}, %{y:.4~g} ${figure.spec.y.unit}<extra></extra>`;
       }
     }
@@ -138,7 +164,16 @@ function traces(figure) {
   const status = figure.element.parentElement.querySelector(".drawn");
   status.textContent = drawn < seen
     ? `${drawn.toLocaleString("en")} of ${seen.toLocaleString("en")} marks in view are drawn, the longest always; zoom in for all.` : "";
-  return { all, low, high, left, right };
+  const legends = all.length;
+  all.push(...highlighted(figure));
+  return { all, low, high, left, right, legends };
+}
+function marks(figure) {
+  if (!figure.isOnTime) return [];
+  return figure.study.data.incidents.map(([from, to]) => ({
+    type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, layer: "below",
+    fillcolor: faded("bad", 0.07), line: { color: faded("bad", 0.35), width: 1 },
+  }));
 }
 
 function axis(spec, low, high) {
@@ -173,14 +208,14 @@ const isTouch = window.matchMedia("(pointer: coarse)");
 function load(figure) {
   if (figure.series) return;
   figure.series = figure.spec.series.map((one) => ({
-    ...one, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end), rank: unpack(one.rank),
+    ...one, figure, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end), rank: unpack(one.rank),
     hover: one.hover.map((hover) => ({ ...hover, column: unpack(hover.values) })),
   }));
 }
 function draw(figure) {
   load(figure);
   const { study, spec } = figure;
-  const { all, low, high, left, right } = traces(figure);
+  const { all, low, high, left, right, legends } = traces(figure);
   const x = axis(spec.x, left, right), y = axis(spec.y, low, high);
   if (figure.isOnTime && study.view) x.range = study.view.slice();
   y.fixedrange = figure.isOnTime;
@@ -189,7 +224,7 @@ function draw(figure) {
   const layout = {
     height: spec.height, margin: { l: isNarrow() ? 46 : 64, r: 14, t: 8, b: 44 }, autosize: true,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "overlay", hovermode: "closest",
-    dragmode: isTouch.matches ? false : "zoom", showlegend: all.length > 1,
+    dragmode: isTouch.matches ? false : "zoom", showlegend: legends > 1 || all.length > legends, shapes: marks(figure),
     font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: color("ink") },
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 }, itemsizing: "constant" },
     hoverlabel: { bgcolor: color("panel"), bordercolor: color("line"), font: { color: color("ink"), size: 12 }, align: "left" },
@@ -205,6 +240,10 @@ function draw(figure) {
   if (!figure.isDrawn) {
     figure.isDrawn = true;
     figure.element.style.minHeight = "";
+    figure.element.on("plotly_click", (event) => {
+      const task = event.points[0].customdata;
+      if (Number.isInteger(task) && task >= 0) selectTask(study, task);
+    });
     if (figure.isOnTime) {
       figure.element.on("plotly_relayout", (change) => moved(study, change));
       figure.element.on("plotly_doubleclick", () => setView(study, null));

@@ -1,16 +1,16 @@
 /* The studies of the page, one in sight at a time. A study is unpacked when it is first shown and
    its plots are drawn when they come near, so one that nobody looks at costs nothing. */
 const studies = [...document.querySelectorAll(".study")].map((element) => ({
-  element, name: element.id, view: null, whole: null, figures: [], isReady: false,
+  element, name: element.id, view: null, whole: null, selected: null, filter: {}, data: null, lives: null, figures: [], isReady: false,
 }));
 let shown = null;
 
 function prepare(study) {
   if (study.isReady) return;
   study.isReady = true;
-  const specs = JSON.parse(study.element.querySelector(".study-data").textContent).figures;
+  study.data = JSON.parse(study.element.querySelector(".study-data").textContent);
   for (const element of study.element.querySelectorAll("[data-figure]")) {
-    const name = element.dataset.figure, spec = specs[name];
+    const name = element.dataset.figure, spec = study.data.figures[name];
     study.figures.push({
       study, element, name, spec, series: null, isDrawn: false, isStale: true, isNear: false,
       isOnTime: spec.x.kind === "capture-time",
@@ -19,6 +19,18 @@ function prepare(study) {
   const onTime = study.figures.filter((figure) => figure.isOnTime);
   if (onTime.length) study.whole = onTime[0].spec.x.range;
   for (const sheet of study.element.querySelectorAll(".sheet")) enliven(sheet);
+  for (const figure of study.figures) offerFigure(figure);
+  for (const button of study.element.querySelectorAll(".look")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const from = Number(button.dataset.from), to = Number(button.dataset.to), pad = Math.max((to - from) * 0.3, 1e-4);
+      setView(study, [from - pad, to + pad]);
+      const place = study.figures.find((figure) => figure.name === "commands");
+      if (place) place.element.parentElement.scrollIntoView();
+    });
+  }
+  buildFilters(study);
+  watchRows(study);
   watchFigures(study);
   watchWindow(study, onTime);
   watchContents(study);
@@ -62,6 +74,7 @@ function show(study) {
   bar.hidden = true;
   prepare(study);
   showWindow(study);
+  showLife(study);
 }
 
 /* The switch: links to the studies without script, tabs with it. */
@@ -90,6 +103,8 @@ function showAddress() {
   const parts = [];
   if (studies.length > 1) parts.push(`study=${shown.name}`);
   if (shown.view) parts.push(`view=${shown.view.map((moment) => moment.toFixed(9)).join(",")}`);
+  if (shown.selected !== null) parts.push(`task=${shown.selected}`);
+  for (const name of FILTERS) if (shown.filter[name] !== undefined) parts.push(`${name}=${shown.filter[name]}`);
   if (!parts.length && !location.hash.includes("=")) return;
   try { history.replaceState(null, "", "#" + parts.join("&")); } catch { /* some viewers forbid it */ }
 }
@@ -99,6 +114,8 @@ function followAddress() {
     const state = new Map(mark.split("&").map((part) => part.split("=", 2)));
     show(studies.find((study) => study.name === state.get("study")) || shown || studies[0]);
     const view = /^(-?[\d.]+),(-?[\d.]+)$/.exec(state.get("view") || "");
+    for (const name of FILTERS) if (/^\d+$/.test(state.get(name) || "")) setFilter(shown, name, Number(state.get(name)));
+    if (/^\d+$/.test(state.get("task") || "")) selectTask(shown, Number(state.get("task")));
     if (view && shown.whole) setView(shown, [Number(view[1]), Number(view[2])]);
     return;
   }
@@ -106,7 +123,7 @@ function followAddress() {
   const study = place && studies.find((one) => one.element.contains(place));
   if (!study || study === shown) { if (!shown) show(studies[0]); return; }
   show(study);
-  place.scrollIntoView();
+  place.scrollIntoView({ behavior: "instant" });
 }
 window.addEventListener("hashchange", followAddress);
 window.addEventListener("beforeprint", () => {

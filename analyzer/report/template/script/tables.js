@@ -10,6 +10,7 @@ function inOrder(a, b) {
   return a.localeCompare(b, "en", { numeric: true });
 }
 function enliven(sheet) {
+  offerTable(sheet);
   const table = sheet.querySelector("table");
   const body = table.tBodies[0];
   for (const heading of table.tHead.rows[0].cells) {
