@@ -20,6 +20,10 @@ need zstd zstd
 need fio fio
 need iproute2 ip tc
 need ethtool ethtool
+# The lab builds a small library that makes a device slow.
+need "gcc libc6-dev" gcc
+# Playwright brings its own Node.js, which wants this library of the system.
+[ -n "$(find /lib /usr/lib -name 'libatomic.so.1' 2>/dev/null | head -n 1)" ] || missing="$missing libatomic1"
 # Ubuntu's chromium package is a snap; there the browser comes from Playwright instead.
 if [ "$(. /etc/os-release 2>/dev/null && echo "${ID:-}")" = ubuntu ]; then
   if ! command -v google-chrome >/dev/null 2>&1 && ! .venv/bin/python tests/browser/find_browser.py >/dev/null 2>&1; then
