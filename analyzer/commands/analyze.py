@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_LIST = 12
+LONGEST_WORST = 10
 
 
 def analyze(
@@ -40,21 +41,29 @@ def analyze(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document instead of tables.")
     ] = False,
+    incident: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Tell incident N of the page in full.")
+    ] = None,
+    task: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Tell the whole life of command N, PDU by PDU.")
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 on diagnostics of severity error.")] = False,
 ) -> None:
     """Decode captures into sessions, connections, commands and events.
 
-    Says what every link, session and kind of command did, and what the capture lacks.
+    Says what every link, session and kind of command did, what went wrong, and what the capture lacks.
+    A timeline folder may stand in place of captures.
     """
     from analyzer.commands.shown import output_console, print_json
-    from analyzer.commands.sources import read_captures
     from analyzer.comparison.recording import recorded_measures
 
-    timeline = read_captures(captures, decoder, port or ())
+    timeline = _read(captures, decoder, port or [])
     if output is not None:
         timeline.write(output)
     recorded = recorded_measures(timeline)
-    if as_json:
+    if incident is not None or task is not None:
+        _tell(timeline, incident, task, as_json=as_json)
+    elif as_json:
         print_json(as_document(timeline, recorded))
     else:
         show(output_console(), timeline, recorded)
@@ -64,14 +73,46 @@ def analyze(
         raise typer.Exit(1)
 
 
+def _read(sources: list[str], decoder: str, ports: list[int]) -> Timeline:
+    """Captures as one timeline, or the one timeline folder that is given instead."""
+    from analyzer.commands.sources import read_captures
+    from analyzer.tables.folder import Timeline, is_folder_of
+
+    if len(sources) == 1 and sources[0] != "-" and is_folder_of(Path(sources[0]), Timeline.format_name):
+        return Timeline.read(sources[0])
+    return read_captures(sources, decoder, ports)
+
+
+def _tell(timeline: Timeline, incident: int | None, task: int | None, *, as_json: bool) -> None:
+    from analyzer.commands import stories
+    from analyzer.commands.shown import output_console, print_json
+
+    if as_json:
+        document = {}
+        if incident is not None:
+            document["incident"] = stories.incident_as_data(timeline, incident)
+        if task is not None:
+            document["task"] = stories.task_as_data(timeline, task)
+        print_json(document)
+        return
+    if incident is not None:
+        stories.show_incident(output_console(), timeline, incident)
+    if task is not None:
+        stories.show_task(output_console(), timeline, task)
+
+
 def as_document(timeline: Timeline, recorded: RecordedMeasures) -> dict[str, Any]:
     """Everything that ``show`` prints, and more, as plain JSON data."""
+    from analyzer.commands.stories import incidents_as_data
+
     rows = {
         name: timeline.arrow[name].to_pylist()
-        for name in ("captures", "sessions", "connections", "events", "diagnostics")
+        for name in ("captures", "sessions", "connections", "events", "diagnostics", "task_fates")
     }
     return {
         **rows,
+        "incidents": incidents_as_data(timeline),
+        "worst_tasks": worst_tasks(timeline),
         "tasks": {
             "count": timeline.arrow["tasks"].num_rows,
             "ends": recorded.ends,
@@ -88,10 +129,13 @@ def as_document(timeline: Timeline, recorded: RecordedMeasures) -> dict[str, Any
 def show(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
     """Print the figures of a timeline as tables, the most asked for first."""
     _show_captures(console, timeline)
+    _show_throughput(console, recorded)
     _show_sessions(console, timeline)
     _show_connections(console, timeline, recorded)
     _show_operations(console, recorded)
-    _show_order(console, recorded)
+    _show_order(console, timeline, recorded)
+    _show_incidents(console, timeline, recorded)
+    _show_worst(console, timeline, recorded)
     _show_events(console, timeline)
     show_diagnostics(console, timeline)
 
@@ -192,30 +236,125 @@ def _show_operations(console: Console, recorded: RecordedMeasures) -> None:
     )
 
 
-def _show_order(console: Console, recorded: RecordedMeasures) -> None:
-    from analyzer.commands.shown import duration
+def _show_throughput(console: Console, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import figure
 
-    waited = recorded.overall["order_waited"]
-    if not waited:
+    measures = recorded.overall
+    requests, completed = measures["requests"], measures["completed"]
+    if not completed:
         return
-    worst = duration(recorded.overall["order_wait_ns_max"])
-    mean = duration(recorded.overall["order_wait_ns_mean"])
+    unanswered = (requests or 0) - completed
+    said = f", {unanswered:,.0f} not answered" if unanswered else ""
     console.print(
-        f"CmdSN order: {waited:,.0f} of {recorded.overall['completed']:,.0f} completed tasks lay at the "
-        f"target for lower CmdSNs; {mean} on average over all, {worst} at worst.\n"
+        f"\n{figure(completed, '')} commands answered{said}: {figure(measures['iops'], '')} IOPS, "
+        f"read {figure(measures['read_bytes_per_s'], 'bytes/s')}, "
+        f"written {figure(measures['written_bytes_per_s'], 'bytes/s')}, "
+        f"{figure(measures['outstanding_mean'], '')} in flight on average."
     )
 
 
-def _show_events(console: Console, timeline: Timeline) -> None:
-    from analyzer.commands.shown import table
+def _show_order(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import duration
 
+    measures = recorded.overall
+    waited = measures["order_waited"]
+    if waited:
+        mean, worst = duration(measures["order_wait_ns_mean"]), duration(measures["order_wait_ns_max"])
+        console.print(
+            f"\nCmdSN order: {waited:,.0f} of {measures['completed']:,.0f} completed tasks lay at the target "
+            f"for lower CmdSNs; {mean} on average over all, {worst} at worst."
+        )
+    for session in timeline.arrow["sessions"].to_pylist():
+        parts = []
+        if session["stand_stills"]:
+            parts.append(
+                f"stood still {session['stand_stills']:,} times for {duration(session['stood_still_ns'])} "
+                f"in all ({session['arrival_inversions']:,} arrivals out of order)"
+            )
+        if session["window_closures"]:
+            closed = duration(session["window_closed_ns"])
+            parts.append(f"window closed {session['window_closures']:,} times for {closed} in all")
+        if parts and session["session_index"] < LONGEST_LIST:
+            console.print(f"Session {session['session_index']}: {'; '.join(parts)}.")
+
+
+def _show_incidents(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import plain, table
+
+    incidents = timeline.arrow["incidents"].to_pylist()
+    if not incidents:
+        return
+    rows = [
+        [
+            str(one["incident_index"]),
+            f"{(one['failed_ns'] - recorded.begin_ns) / 1e9:+.3f} s",
+            plain(one["summary"]),
+        ]
+        for one in incidents[:LONGEST_LIST]
+    ]
+    title = "Incidents (--incident N tells one in full)"
+    console.print(table(title, [("#", "right"), ("at", "right"), ("what", "")], rows))
+    _show_rest(console, len(incidents), "incidents")
+
+
+def worst_tasks(timeline: Timeline) -> list[dict[str, Any]]:
+    """The answered commands with the longest latency, and all that is in the table of each."""
+    import numpy as np
+
+    latency = timeline.values("tasks", "latency_ns", -1)
+    worst = np.argsort(-latency, kind="stable")[:LONGEST_WORST]
+    rows = [timeline.arrow["tasks"].slice(int(row), 1).to_pylist()[0] for row in worst]
+    return [row for row in rows if row["latency_ns"] is not None]
+
+
+def _show_worst(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> None:
+    from analyzer.commands.shown import duration, plain, table
+    from analyzer.scsi.status import GOOD, status_name
+
+    incident_of = dict(
+        zip(
+            timeline.values("task_fates", "task_index").tolist(),
+            timeline.values("task_fates", "incident_index").tolist(),
+            strict=True,
+        )
+    )
+    rows = []
+    for task in worst_tasks(timeline):
+        marks = []
+        if task["task_index"] in incident_of:
+            marks.append(f"incident {incident_of[task['task_index']]}")
+        if task["order_wait_ns"]:
+            marks.append(f"waited {duration(task['order_wait_ns'])} for order")
+        if task["status"] != GOOD:
+            marks.append(status_name(task["status"]))
+        if task["retry_of_task_index"] is not None:
+            marks.append(f"again {task['retry_of_task_index']}")
+        if task["connection_index"] != task["response_connection_index"]:
+            marks.append(f"moved to {task['response_connection_index']}")
+        rows.append(
+            [
+                str(task["task_index"]),
+                f"{(task['command_ns'] - recorded.begin_ns) / 1e9:+.3f} s",
+                plain(task["operation"]),
+                plain(task["lba"]),
+                duration(task["latency_ns"]),
+                str(task["connection_index"]),
+                plain(", ".join(marks)),
+            ]
+        )
+    if not rows:
+        return
+    columns = [("task", "right"), ("at", "right"), ("operation", ""), ("LBA", "right")]
+    columns += [("latency", "right"), ("conn.", "right"), ("", "")]
+    console.print(table("Slowest commands (--task N tells one in full)", columns, rows))
+
+
+def _show_events(console: Console, timeline: Timeline) -> None:
     kinds = timeline.values("events", "kind")
     if not len(kinds):
         return
     counted = sorted({str(kind): int((kinds == kind).sum()) for kind in set(kinds)}.items())
-    console.print(
-        table("Events", [("kind", ""), ("count", "right")], [[kind, f"{count:,}"] for kind, count in counted])
-    )
+    console.print(f"\nEvents: {', '.join(f'{count:,} {kind}' for kind, count in counted)}.\n")
 
 
 def show_diagnostics(console: Console, timeline: Timeline) -> None:
