@@ -10,6 +10,11 @@ import typer
 from analyzer.commands.replay import Port
 from analyzer.errors import UnusableInputError
 
+Anonymize = Annotated[
+    bool,
+    typer.Option("--anonymize", help="Replace names and addresses, each by the same other one everywhere."),
+]
+
 
 def export(
     sources: Annotated[
@@ -23,12 +28,14 @@ def export(
         Path | None,
         typer.Option("-o", "--output", metavar="PATH", help="Where to; named after the source unless given."),
     ] = None,
+    anonymize: Anonymize = False,
     port: Port = None,
 ) -> None:
     """Write a timeline for another tool: tables, a trace to run with fio, a trace to see in Perfetto."""
     from analyzer.commands.shown import output_console, plain
     from analyzer.commands.sources import base_name, timeline_and_outcomes
     from analyzer.export.formats import EXPORTER_BY_NAME
+    from analyzer.tables.anonymous import Disguise
 
     if name not in EXPORTER_BY_NAME:
         raise UnusableInputError(
@@ -36,6 +43,8 @@ def export(
         )
     exporter = EXPORTER_BY_NAME[name]
     timeline, _ = timeline_and_outcomes(sources, port or ())
+    if anonymize:
+        timeline = Disguise([timeline]).disguised(timeline)
     done = exporter.write(timeline, output or Path(f"{base_name(sources[0])}{exporter.suffix}"))
     console = output_console()
     console.print(f"{done.written} written to {plain(done.place)}", soft_wrap=True)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer.commands.export import Anonymize
 from analyzer.commands.replay import Pacing, Port, Seed, With
 
 CLAIMS_UP_TO = 1_000_000
@@ -30,6 +31,7 @@ def report(
         Path | None,
         typer.Option("-o", "--output", metavar="PAGE", help="The page; reports/NAME.html unless given."),
     ] = None,
+    anonymize: Anonymize = False,
     port: Port = None,
     with_claims: Annotated[
         bool | None,
@@ -48,12 +50,17 @@ def report(
     from analyzer.commands.claims import tried
     from analyzer.commands.replay import run_all
     from analyzer.commands.shown import byte_count, output_console
-    from analyzer.commands.sources import base_name, studies_of
+    from analyzer.commands.sources import StudySources, base_name, studies_of
     from analyzer.report.page import report_studies
     from analyzer.report.study import Study
+    from analyzer.tables.anonymous import Disguise
 
+    found = studies_of(sources, port or ())
+    if anonymize:
+        disguise = Disguise(source.timeline for source in found)
+        found = [StudySources(*disguise.study(source.timeline, source.outcomes)) for source in found]
     studies = []
-    for source in studies_of(sources, port or ()):
+    for source in found:
         replayed = run_all(source.timeline, policies, pacing, seed) if policies else []
         is_small = source.timeline.arrow["tasks"].num_rows <= CLAIMS_UP_TO
         findings = tried(source.timeline, seed) if with_claims or (with_claims is None and is_small) else ()

@@ -13,6 +13,7 @@ from analyzer.report.blocks import Align, Block, Cell, Folded, Heading, Line, Li
 from analyzer.report.cells import amount_cell, maybe, name_cell, records
 from analyzer.report.study import Study
 from analyzer.report.words import plural, visible
+from analyzer.tables.anonymous import MARK
 
 _TEXT_LIMIT = 20_000
 
@@ -20,14 +21,21 @@ _TEXT_LIMIT = 20_000
 def build(study: Study) -> Section:
     """Inputs by digest, versions, command line, seeds, and the whole manifests on demand."""
     made = provenance()
+    is_anonymous = bool(study.timeline.manifest.get(MARK))
     libraries = ", ".join(f"{name} {number}" for name, number in made["libraries"].items())
     lines = [
-        Line("Command", visible(" ".join(["analyzer", *(_quoted(word) for word in made["arguments"])]))),
+        Line("Command", "not told: this page is anonymous" if is_anonymous else _command(made["arguments"])),
         Line("Analyzer", f"version {version()}, Python {made['python']}, {made['platform']}"),
         Line("Stands on", libraries),
         Line(
             "Private",
-            "This page names initiators, targets, network addresses, file names and block addresses. It "
+            "Names of initiators, targets and files and network addresses are replaced, each by the same "
+            "other "
+            "one everywhere; block addresses and times are as recorded. There is no payload and no secret of "
+            "a "
+            "login."
+            if is_anonymous
+            else "This page names initiators, targets, network addresses, file names and block addresses. It "
             "holds no payload and no secret of a login.",
         ),
     ]
@@ -68,6 +76,10 @@ def _inputs(study: Study) -> Table:
             )
         )
     return Table("inputs", "Inputs", headings, tuple(rows))
+
+
+def _command(arguments: list[str]) -> str:
+    return visible(" ".join(["analyzer", *(_quoted(word) for word in arguments)]))
 
 
 def _quoted(word: str) -> str:
