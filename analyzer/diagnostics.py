@@ -165,9 +165,16 @@ _KINDS = (
         "pdu-inferred",
         Severity.INFO,
         Source.CAPTURE,
-        "PDUs whose header the snap length cut off were inferred from what surrounds them; their acknowledging "
-        "numbers and times are those of the PDU before.",
+        "PDUs whose header the snap length cut off were inferred from what surrounds them; their times and "
+        "acknowledging numbers are those of the PDU before.",
         "Record with a longer snap length to have them as sent (analyzer capture --snaplen auto).",
+    ),
+    DiagnosticKind(
+        "mirror-duplicates",
+        Severity.INFO,
+        Source.CAPTURE,
+        "Packets stand in the recording twice, by a port mirror or files that overlap; each counted once.",
+        "Mirror one direction of each port, or leave it: nothing is lost by it.",
     ),
     DiagnosticKind(
         "one-direction-only",

@@ -51,6 +51,7 @@ class Conversation:
     ports: tuple[int, int] = (49152, 3260)
     initial: tuple[int, int] = (1_000, 900_000)
     sent: list[int] = field(default_factory=lambda: [0, 0])
+    packets: int = 0
 
     def open(self) -> list[Segment]:
         """The three-way handshake."""
@@ -89,7 +90,9 @@ class Conversation:
         """The segment as it is recorded."""
         source, destination = self.addresses[segment.side], self.addresses[1 - segment.side]
         ports = self.ports[segment.side], self.ports[1 - segment.side]
-        ip = ip_packet(source, destination, tcp_bytes(segment, ports))
+        # Every packet has an identification of its own, also one that is sent again (RFC 6864).
+        self.packets += 1
+        ip = ip_packet(source, destination, tcp_bytes(segment, ports), identification=self.packets & 0xFFFF)
         return Packet(time_ns, link_frame(ip, link_type))
 
 
@@ -122,12 +125,14 @@ def tcp_bytes(segment: Segment, ports: tuple[int, int], options: bytes = b"") ->
     )
 
 
-def ip_packet(source: str, destination: str, payload: bytes, *, zero_length: bool = False) -> bytes:
+def ip_packet(
+    source: str, destination: str, payload: bytes, *, zero_length: bool = False, identification: int = 1
+) -> bytes:
     """An IPv4 or IPv6 packet; ``zero_length`` makes it a super-packet of an offload engine."""
     first, second = ipaddress.ip_address(source), ipaddress.ip_address(destination)
     if first.version == 4:
         length = 0 if zero_length else 20 + len(payload)
-        head = struct.pack("!BBHHHBBH", 0x45, 0, length, 1, 0x4000, 64, 6, 0)
+        head = struct.pack("!BBHHHBBH", 0x45, 0, length, identification, 0x4000, 64, 6, 0)
     else:
         length = 0 if zero_length else len(payload)
         head = struct.pack("!IHBB", 6 << 28, length, 6, 64)

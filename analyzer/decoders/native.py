@@ -322,6 +322,8 @@ class _Result:
                     )
                 ]
                 self._diagnostics.emit("digest-assumed", ", ".join(words), **first)
+            if found.copies:
+                self._diagnostics.emit("mirror-duplicates", count=int(found.copies), **place)
             both = (2 * index, 2 * index + 1)
             if not all(pipeline.table.streams[stream].segments for stream in both):
                 self._diagnostics.emit("one-direction-only", **first)

@@ -41,8 +41,10 @@ CONNECTION = np.dtype(
             ("syn_ns", "i8"),
             ("syn_ack_ns", "i8"),
             ("rtt_ns", "i8"),  # of the handshake; 0 = not seen
-            ("packets", "i8"),
+            ("packets", "i8"),  # copies apart
+            ("copies", "i8"),  # packets that stand in the capture more than once
             ("file_index", "i8"),  # of the first packet
+            ("last_file", "i8"),  # of the last packet that was no copy
             ("first_packet", "i8"),
         ],
     )
@@ -81,6 +83,11 @@ STREAM = np.dtype(
 CONNECTION_COUNT, LEFT_OUT, FREE_COUNT, GIVEN_UP, COUNTERS = range(5)
 
 
+RECENT = 4096
+_COPY_NS = 10_000_000
+"""A mirror port's copy follows sooner; TCP does not send again within this (RFC 6298 section 2.4)."""
+
+
 class ConnectionTable(NamedTuple):
     """All connections: records, streams, the hash table over them, and slots that may be used again."""
 
@@ -91,6 +98,8 @@ class ConnectionTable(NamedTuple):
     free: npt.NDArray[np.int64]
     """Stack of connections to be used again."""
     counters: npt.NDArray[np.int64]
+    recent: npt.NDArray[np.int64]
+    """Shape (RECENT, 2): what a segment said, as one number, and its time; by that number."""
 
 
 def empty_table(capacity: int) -> ConnectionTable:
@@ -101,6 +110,7 @@ def empty_table(capacity: int) -> ConnectionTable:
         np.zeros(4 * capacity, np.int32),
         np.zeros(capacity, np.int64),
         np.zeros(COUNTERS, np.int64),
+        np.zeros((RECENT, 2), np.int64),
     )
 
 
@@ -111,6 +121,7 @@ def grown(table: ConnectionTable) -> ConnectionTable:
     larger.streams[: len(table.streams)] = table.streams
     larger.free[: len(table.free)] = table.free
     larger.counters[:] = table.counters
+    larger.recent[:] = table.recent
     enter_all(larger)
     return larger
 
@@ -138,6 +149,24 @@ def _hash(high_0: int, low_0: int, high_1: int, low_1: int, port_0: int, port_1:
         value = _mix(value, high_0 & 0x7FFFFFFF)
         value = _mix(value, high_1 & 0x7FFFFFFF)
     return value
+
+
+@njit(cache=True, nogil=True)
+def is_copy(recent: npt.NDArray[np.int64], stream: int, segment: Record) -> bool:
+    """Whether the same packet was recorded a moment ago: all it says, its IP identification and its checksum.
+
+    A segment that TCP sends again has another identification, and comes later.
+    """
+    numbers = _mix(segment.sequence & 0x7FFFFFFF, segment.acknowledgement & 0x7FFFFFFF)
+    rest = _mix(
+        segment.mark & 0x7FFFFFFF,
+        ((stream << 24) ^ (segment.length << 8) ^ segment.control_bits) & 0x7FFFFFFF,
+    )
+    key = (numbers << 31) | rest
+    entry = recent[key & (RECENT - 1)]
+    is_known = entry[0] == key and abs(segment.time_ns - entry[1]) < _COPY_NS
+    entry[0], entry[1] = key, segment.time_ns
+    return is_known
 
 
 @njit(cache=True, nogil=True)
@@ -220,7 +249,7 @@ def make_connection(table: ConnectionTable, place: int, segment: Record, side: i
     new.is_used, new.is_ignored = 1, 0
     new.first_ns, new.last_ns, new.ended_ns = segment.time_ns, segment.time_ns, segment.time_ns
     new.end, new.end_side, new.opener = END_OPEN, 0, SIDE_UNKNOWN
-    new.syn_ns, new.syn_ack_ns, new.rtt_ns, new.packets = 0, 0, 0, 0
+    new.syn_ns, new.syn_ack_ns, new.rtt_ns, new.packets, new.copies = 0, 0, 0, 0, 0
     for stream in (2 * index, 2 * index + 1):
         reset_stream(table.streams[stream])
     return index

@@ -20,6 +20,7 @@ from analyzer.network.connections import (
     END_RESET,
     GIVEN_UP,
     ConnectionTable,
+    is_copy,
     make_connection,
     place_of,
     side_of_sender,
@@ -294,6 +295,17 @@ def _note_time(connection: Record, time_ns: int) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _is_old(stream: Record, peer: Record, segment: Record) -> bool:
+    """Whether a segment says nothing new: of two files that overlap in time, the second begins with such."""
+    if not stream.is_known or segment.control_bits & SYN:
+        return bool(segment.sequence == stream.initial_sequence)
+    if segment.length:
+        return _step(stream, segment.sequence) + segment.length <= 0
+    behind = peer.next_position + _step(peer, segment.acknowledgement)
+    return peer.is_known == 1 and behind <= peer.acknowledged
+
+
+@njit(cache=True, nogil=True)
 def order(
     chunk: Bytes,
     first_packet: int,
@@ -335,7 +347,16 @@ def order(
             if found < 0:
                 continue
             connections[found].file_index, connections[found].first_packet = file_index, packet
+            connections[found].last_file = file_index
         connection = connections[found]
+        if is_copy(table.recent, 2 * found + side, segment) or (
+            file_index != connection.last_file
+            and segment.time_ns < connection.last_ns
+            and _is_old(streams[2 * found + side], streams[2 * found + (1 - side)], segment)
+        ):
+            connection.copies += 1
+            continue
+        connection.last_file = file_index
         _note_time(connection, segment.time_ns)
         if flags & (SYN | FIN | RST) or connection.rtt_ns == 0:
             _note_flags(connection, side, flags, segment.time_ns)

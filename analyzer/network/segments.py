@@ -47,6 +47,7 @@ SEGMENT = np.dtype(
             ("sequence", "i8"),
             ("acknowledgement", "i8"),
             ("control_bits", "i8"),
+            ("mark", "i8"),  # IP identification and TCP checksum, the same in a copy of the packet
             ("offset", "i8"),  # first payload byte in the chunk
             ("captured", "i8"),  # payload bytes recorded
             ("length", "i8"),  # payload bytes on the wire
@@ -171,6 +172,7 @@ def _read_tcp(data: Bytes, at: int, end: int, ip_end: int, segment: Record) -> b
     segment.sequence = big_32(data, at + 4)
     segment.acknowledgement = big_32(data, at + 8)
     segment.control_bits = data[at + 13]
+    segment.mark = big_16(data, at + 16)
     segment.offset = payload
     segment.captured = max(min(end, ip_end) - payload, 0)
     segment.length = ip_end - payload
@@ -180,6 +182,7 @@ def _read_tcp(data: Bytes, at: int, end: int, ip_end: int, segment: Record) -> b
 @njit(cache=True, nogil=True)
 def _read_addresses(data: Bytes, at: int, segment: Record) -> None:
     if data[at] >> 4 == 4:
+        segment.mark |= big_16(data, at + 4) << 16
         segment.source_high = 0
         segment.source_low = _MAPPED_IPV4 | big_32(data, at + 12)
         segment.target_high = 0

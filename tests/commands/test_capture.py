@@ -68,6 +68,9 @@ def test_packets_are_cut_to_what_the_sample_says(tmp_path: Path) -> None:
     assert len(tasks) > 100
     # What is still running at the end has no response, and nothing else lacks one.
     assert (tasks["end"] == "responded").sum() >= len(tasks) - 8
+    assert not timeline.connections["lost_bytes"].any()
+    assert not timeline.connections["retransmitted_segments"].any()
+    assert "mirror-duplicates" in set(timeline.diagnostics["code"])
 
 
 def test_a_ring_keeps_the_last_files(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -304,3 +305,53 @@ def test_damaged_files_raise_nothing(folder: Path, data: st.DataObject) -> None:
     path.write_bytes(content)
     capture = decode([path])
     assert len(capture.pdus) <= 4 * len(said.pdus)
+
+
+def test_copies_of_a_mirror_port_are_no_retransmissions(folder: Path) -> None:
+    """Every packet twice, a few microseconds apart: the same PDUs, nothing sent again, and it is said."""
+    said = dialogue(6)
+    conversation = Conversation()
+    packets = packets_of(conversation, said.segments(conversation, (700,)))
+    twice = [replace(packet, time_ns=packet.time_ns + late) for packet in packets for late in (0, 3_000)]
+    once, capture = decode_packets(packets, folder), decode_packets(twice, folder)
+    expect_all(capture, said)
+    assert int(capture.connections.retransmitted_segments[0]) == 0
+    assert int(capture.connections.packets[0]) == len(packets)
+    assert (capture.pdus.time_ns == once.pdus.time_ns).all()
+    assert {entry.kind.code: entry.count for entry in capture.diagnostics} == {
+        "mirror-duplicates": len(packets)
+    }
+
+
+def test_a_segment_sent_again_is_a_retransmission(folder: Path) -> None:
+    """The same bytes in a packet of its own, however soon, are no copy."""
+    said = dialogue(6)
+    conversation = Conversation()
+    segments = said.segments(conversation, (700,))
+    doubled = [segment for segment in segments for _ in range(2 if segment.payload else 1)]
+    capture = decode_packets(packets_of(conversation, doubled), folder)
+    expect_all(capture, said)
+    assert int(capture.connections.retransmitted_segments[0]) == sum(
+        bool(segment.payload) for segment in segments
+    )
+    assert codes(capture) == set()
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 80, 400])
+def test_files_that_overlap_in_time_are_one_recording(folder: Path, overlap: int) -> None:
+    """The second file begins before the first ends: no byte is lost, none was sent again."""
+    said = dialogue(40, sizes=(512, 3, 9000))
+    conversation = Conversation()
+    packets = packets_of(conversation, said.segments(conversation, (700,)))
+    middle = len(packets) // 2
+    paths = [folder / "first.pcap", folder / "second.pcap"]
+    # The first recorder missed a packet shortly before its end.
+    paths[0].write_bytes(
+        pcap([*packets[: middle - 9], *packets[middle - 8 : middle]] if overlap else packets[:middle])
+    )
+    paths[1].write_bytes(pcap(packets[max(middle - overlap, 0) :]))
+    capture = decode(paths)
+    if overlap >= 80 or not overlap:
+        expect_all(capture, said)
+        assert int(capture.connections.lost_bytes[0]) == 0
+    assert int(capture.connections.retransmitted_segments[0]) == 0
