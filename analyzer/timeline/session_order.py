@@ -23,6 +23,8 @@ from analyzer.timeline.task_table import TaskColumns, delivered_by_ns
 
 Int64s = npt.NDArray[np.int64]
 
+_NEVER = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True, slots=True)
 class SessionOrder:
@@ -63,7 +65,7 @@ def judge_order(
     waits, repeats = order_waits(requests)
     # A task the target was at work on had been delivered, whatever the recorder missed or saw late.
     longest = np.maximum(delivered_by_ns(tasks) - tasks.matrix[:, field.ARRIVED_NS], 0)
-    limits = np.concatenate([longest[ordered], np.full(len(others), np.iinfo(np.int64).max)])[in_time]
+    limits = np.concatenate([longest[ordered], np.full(len(others), _NEVER)])[in_time]
     waits = np.minimum(waits, limits)
     carrier = pdus.connection_index[pdu].astype(np.int64)
     statistics = order_statistics(
@@ -106,14 +108,16 @@ def _diagnose(
         if not any(member.connection_index in missing for member in members):
             count = int(statistics.cmd_sn_holes[session])
             diagnostics.emit("cmd-sn-hole", f"session {session}", count=count)
-    backwards = np.flatnonzero(statistics.is_backwards)
     # After a loss the initiator fills the holes it left, wherever it can.
-    lost_ns = [
-        min((c.closed_ns for c in session.connections if c.closed_ns is not None), default=None)
-        for session in identities.sessions
-    ]
-    for request in backwards.tolist():
-        session = int(requests.session[request])
-        first_lost_ns = lost_ns[session]
-        if first_lost_ns is None or pdus.time_ns[pdu[request]] < first_lost_ns:
-            diagnostics.emit("cmd-sn-backwards", f"session {session}", **place(request))
+    lost_ns = np.array(
+        [
+            min((c.closed_ns for c in session.connections if c.closed_ns is not None), default=_NEVER)
+            for session in identities.sessions
+        ],
+        np.int64,
+    )
+    backwards = np.flatnonzero(statistics.is_backwards)
+    backwards = backwards[pdus.time_ns[pdu[backwards]] < lost_ns[requests.session[backwards]]]
+    for session in np.unique(requests.session[backwards]).tolist():
+        own = backwards[requests.session[backwards] == session]
+        diagnostics.emit("cmd-sn-backwards", f"session {session}", count=len(own), **place(int(own[0])))
