@@ -15,7 +15,7 @@ from analyzer.report.sampling import keep
 from analyzer.report.sections.worst import STATUS, worst_tasks
 from analyzer.report.study import Study
 
-LIMIT = 20_000
+LIMIT = 15_000
 
 MOMENTS = (
     ("whole at the target", "command_last_ns"),

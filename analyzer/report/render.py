@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
 from analyzer.report.lives import MOMENTS, Lives
 from analyzer.report.palette import PALETTE
+from analyzer.report.plotly_script import plotly_script
 from analyzer.report.words import visible
 
 _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
@@ -99,7 +100,7 @@ def render(panels: Sequence[Panel]) -> str:
         colors=_color_rules(),
         style=source.get_source(environment, "page.css")[0],
         script=safe_script(_script(environment)),
-        plotly=safe_script(_plotly()) if any(s.figures() for p in panels for s in p.sections) else None,
+        plotly=safe_script(plotly_script()) if any(s.figures() for p in panels for s in p.sections) else None,
         data=safe_json({"palette": PALETTE}),
     )
 
@@ -187,7 +188,11 @@ def _series(series: Series) -> dict[str, Any]:
     if series.end is not None:
         data["end"] = pack(series.end)
     if series.rank is not None:
-        data["rank"] = pack(series.rank, rough=True)
+        same = [
+            place for place, hover in enumerate(series.hover) if np.array_equal(hover.values, series.rank)
+        ]
+        # A rank that is told anyway is not stored twice.
+        data["rank"] = {"hover": same[0]} if same else pack(series.rank, rough=True)
     return data
 
 
@@ -213,12 +218,6 @@ def _script(environment: Environment) -> str:
     assert source is not None
     parts = "\n".join(source.get_source(environment, f"script/{name}")[0] for name in SCRIPTS)
     return f'(() => {{\n"use strict";\n{parts}}})();'
-
-
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs  # heavy, and not needed by a page without figures
-
-    return str(get_plotlyjs())
 
 
 def _color_rules() -> str:

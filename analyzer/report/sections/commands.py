@@ -16,7 +16,7 @@ from analyzer.report.sampling import keep
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, plural
 
-LIMIT = 40_000
+LIMIT = 30_000
 """Commands that a page holds."""
 _SLOTS = 128
 _CLASSES = (

@@ -18,7 +18,7 @@ from analyzer.report.sections.commands import task_hover
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, plural
 
-LIMIT = 20_000
+LIMIT = 12_000
 _HEAT_COLUMNS = 160
 _CELLS_PER_DECADE = 12
 _CURVES = 6

@@ -14,6 +14,7 @@ from analyzer.report.study import Study
 from analyzer.report.words import count, duration, percent, rate, significant
 
 _STEPS_LIMIT = 20_000
+"""Of all connections together."""
 _BINS = 400
 
 
@@ -83,12 +84,13 @@ def _outstanding(study: Study) -> Figure:
     begins = study.requests.ready_ns
     ends = study.timeline.values("tasks", "ended_ns")
     is_thinned = False
+    limit = max(200, _STEPS_LIMIT // max(1, len(study.carrying_connections)))
     for connection in study.carrying_connections:
         mine = study.requests.path == connection
         times, level = outstanding_steps(begins[mine], ends[mine])
-        if len(times) > _STEPS_LIMIT:
+        if len(times) > limit:
             is_thinned = True
-            times, level = _highest(times, level)
+            times, level = _highest(times, level, limit)
         series.append(
             Series(
                 study.connection_names[connection],
@@ -101,7 +103,7 @@ def _outstanding(study: Study) -> Figure:
         )
     note = "Every change is drawn."
     if is_thinned:
-        note = f"The largest and the smallest of {count(_STEPS_LIMIT // 2)} equal intervals are drawn."
+        note = f"The largest and the smallest of {count(limit // 2)} equal intervals are drawn."
     return Figure(
         "outstanding",
         "Commands outstanding per connection: a level that stays up without completions is a stall",
@@ -115,10 +117,10 @@ def _outstanding(study: Study) -> Figure:
 
 
 def _highest(
-    times: npt.NDArray[np.int64], level: npt.NDArray[np.int64]
+    times: npt.NDArray[np.int64], level: npt.NDArray[np.int64], limit: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The highest and the lowest level of each of many runs of steps, in order of time."""
-    runs = np.array_split(np.arange(len(times)), _STEPS_LIMIT // 2)
+    runs = np.array_split(np.arange(len(times)), limit // 2)
     picked = np.unique(
         [place for run in runs for place in (run[np.argmax(level[run])], run[np.argmin(level[run])])]
     )

@@ -21,6 +21,7 @@ from analyzer.serial_numbers import unwrap
 
 Int64s = npt.NDArray[np.int64]
 LIMIT = 20_000
+"""Commands drawn over all sessions, and as many changes of their windows."""
 _PICTURED_SESSIONS = 4
 
 
@@ -60,7 +61,9 @@ def build(study: Study) -> Section:
     )
     busiest = sorted(study.recorded.by_session, key=lambda part: -(part.measures["requests"] or 0))
     indexes = sorted(int(part.index or 0) for part in busiest[:_PICTURED_SESSIONS])
-    figures = tuple(_figure(study, ladder(study, index), len(busiest)) for index in indexes)
+    figures = tuple(
+        _figure(study, ladder(study, index), len(busiest), LIMIT // len(indexes)) for index in indexes
+    )
     return Section("order", "Command order", question, answer, (*figures, _table(study)))
 
 
@@ -104,12 +107,12 @@ def _changes(at_ns: Int64s, exp: Int64s, top: Int64s) -> tuple[Int64s, Int64s, I
     return at_ns[is_change], exp[is_change], top[is_change]
 
 
-def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
+def _figure(study: Study, numbers: Ladder, sessions: int, limit: int) -> Figure:
     series = []
     if len(numbers.window_ns):
-        series.append(_window(study, numbers))
-    series.append(_waits(study, numbers))
-    chosen = keep(np.zeros(len(numbers.sent_ns)), LIMIT)
+        series.append(_window(study, numbers, limit))
+    series.append(_waits(study, numbers, limit // 2))
+    chosen = keep(np.zeros(len(numbers.sent_ns)), limit)
     for connection in np.unique(numbers.sent_connection):
         mine = chosen[numbers.sent_connection[chosen] == connection]
         series.append(
@@ -129,8 +132,8 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
     if len(np.unique(numbers.sent_connection)) > 1:
         title += "; a line to the right of a dot is its wait for lower numbers"
     note = "Immediate commands take no number and are not drawn."
-    if len(numbers.sent_ns) > LIMIT:
-        note += f" {count(LIMIT)} of {count(len(numbers.sent_ns))} commands are drawn, evenly chosen."
+    if len(numbers.sent_ns) > limit:
+        note += f" {count(limit)} of {count(len(numbers.sent_ns))} commands are drawn, evenly chosen."
     if sessions > _PICTURED_SESSIONS:
         note += f" Of {sessions} sessions the {_PICTURED_SESSIONS} busiest are drawn."
     return Figure(
@@ -146,8 +149,8 @@ def _figure(study: Study, numbers: Ladder, sessions: int) -> Figure:
     )
 
 
-def _window(study: Study, numbers: Ladder) -> Series:
-    chosen = keep(np.zeros(len(numbers.window_ns)), LIMIT)
+def _window(study: Study, numbers: Ladder, limit: int) -> Series:
+    chosen = keep(np.zeros(len(numbers.window_ns)), limit)
     return Series(
         "window, ExpCmdSN to MaxCmdSN",
         Shape.BAND,
@@ -158,11 +161,11 @@ def _window(study: Study, numbers: Ladder) -> Series:
     )
 
 
-def _waits(study: Study, numbers: Ladder) -> Series:
+def _waits(study: Study, numbers: Ladder, limit: int) -> Series:
     timeline = study.timeline
     is_mine = timeline.values("tasks", "session_index") == numbers.session
     waited = np.flatnonzero(is_mine & (study.requests.order_wait_ns > 0))
-    waited = waited[keep(study.requests.order_wait_ns[waited], LIMIT // 2)]
+    waited = waited[keep(study.requests.order_wait_ns[waited], limit)]
     arrived = timeline.values("tasks", "command_last_ns")[waited]
     wait = study.requests.order_wait_ns[waited]
     low = timeline.values("tasks", "cmd_sn")[waited].astype(np.int64)

@@ -18,7 +18,7 @@ from analyzer.report.words import count, percent, plural
 from analyzer.serial_numbers import unwrap
 
 Int64s = npt.NDArray[np.int64]
-LIMIT = 20_000
+LIMIT = 12_000
 """Commands drawn over all logical units."""
 PICTURED = 3
 LISTED = 100

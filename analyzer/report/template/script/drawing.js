@@ -207,12 +207,21 @@ const isTouch = window.matchMedia("(pointer: coarse)");
 
 function load(figure) {
   if (figure.series) return;
-  figure.series = figure.spec.series.map((one) => ({
-    ...one, figure, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end), rank: unpack(one.rank),
-    hover: one.hover.map((hover) => ({ ...hover, column: unpack(hover.values) })),
-  }));
+  figure.series = figure.spec.series.map((one) => {
+    const hover = one.hover.map((told) => ({ ...told, column: unpack(told.values) }));
+    const rank = one.rank && one.rank.hover !== undefined ? hover[one.rank.hover].column : unpack(one.rank);
+    return { ...one, figure, hover, rank, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end) };
+  });
+}
+/* Plotly is large: it is text until the first plot is drawn. */
+function wakePlotly() {
+  if (window.Plotly) return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("plotly").textContent;
+  document.head.append(script);
 }
 function draw(figure) {
+  wakePlotly();
   load(figure);
   const { study, spec } = figure;
   const { all, low, high, left, right, legends } = traces(figure);
