@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from analyzer.byte_order import wide
 from analyzer.compilation import njit
-from analyzer.network.segments import Record
+from analyzer.network.segments import RST, Record
 
 SIDE_UNKNOWN = -1
 END_OPEN, END_FIN, END_RESET = range(3)
@@ -155,8 +155,11 @@ def _hash(high_0: int, low_0: int, high_1: int, low_1: int, port_0: int, port_1:
 def is_copy(recent: npt.NDArray[np.int64], stream: int, segment: Record) -> bool:
     """Whether the same packet was recorded a moment ago: all it says, its IP identification and its checksum.
 
-    A segment that TCP sends again has another identification, and comes later.
+    A segment that TCP sends again has another identification, and comes later. Resets are never called
+    copies: a host answers every late segment with the same one, without an identification.
     """
+    if segment.control_bits & RST:
+        return False
     numbers = _mix(segment.sequence & 0x7FFFFFFF, segment.acknowledgement & 0x7FFFFFFF)
     rest = _mix(
         segment.mark & 0x7FFFFFFF,

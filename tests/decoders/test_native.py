@@ -35,6 +35,7 @@ from tests.captures import (
     pcap,
     pcapng,
 )
+from tests.real import capture_path
 
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -305,6 +306,12 @@ def test_damaged_files_raise_nothing(folder: Path, data: st.DataObject) -> None:
     path.write_bytes(content)
     capture = decode([path])
     assert len(capture.pdus) <= 4 * len(said.pdus)
+
+
+def test_resets_that_repeat_are_no_copies() -> None:
+    """A host answers each late segment with the same reset; this capture holds 24 within 3 ms."""
+    decoded = decode([capture_path("fo-linkdown-st.link1")])
+    assert "mirror-duplicates" not in {entry.kind.code for entry in decoded.diagnostics}
 
 
 def test_copies_of_a_mirror_port_are_no_retransmissions(folder: Path) -> None:
