@@ -66,6 +66,7 @@ class _Pdu:
     connection: int
     from_target: bool
     data_digest: int = 0
+    ahs: bytes = b""
 
 
 @dataclass
@@ -116,13 +117,16 @@ class Conversation:
         *,
         takes_ms: float = 0,
         data_digest: int = 0,
+        ahs: bytes = b"",
     ) -> None:
         """Any PDU: a 48-byte header and the data segment that a decoder would keep."""
         assert len(header) == 48
         self.now_ns += PDU_NS
         last_ns = self.now_ns + int(takes_ms * MILLISECOND)
         from_target = header[0] & 0x3F >= 0x20
-        self.pdus.append(_Pdu(header, segment, self.now_ns, last_ns, connection, from_target, data_digest))
+        self.pdus.append(
+            _Pdu(header, segment, self.now_ns, last_ns, connection, from_target, data_digest, ahs)
+        )
 
     def login_request(
         self,
@@ -194,6 +198,7 @@ class Conversation:
         exp_stat_sn: int = 0,
         takes_ms: float = 0,
         segment: bytes = b"",
+        ahs: bytes = b"",
     ) -> None:
         """A SCSI Command; direction and length follow from READ(10) and WRITE(10), 512 bytes a block."""
         length = struct.unpack_from(">H", cdb, 7)[0] * 512 if len(cdb) == 10 else 0
@@ -204,7 +209,8 @@ class Conversation:
             length if expected is None else expected, cmd_sn, exp_stat_sn, cdb.ljust(16, b"\0"),
         )  # fmt: skip
         self.counted = {key: number for key, number in self.counted.items() if key[1] != tag}
-        self.say(connection, header, segment, takes_ms=takes_ms)
+        header = header[:4] + bytes([len(ahs) // 4]) + header[5:]
+        self.say(connection, header, segment, takes_ms=takes_ms, ahs=ahs)
 
     def response(
         self, connection: int, tag: int, *, status: int = 0, sense: bytes = b"", residual: int = 0
@@ -291,6 +297,7 @@ class Conversation:
         pdus = sorted(self.pdus, key=lambda pdu: pdu.time_ns)
         count = len(pdus)
         lengths = [len(pdu.segment) for pdu in pdus]
+        kept = [len(pdu.ahs) + len(pdu.segment) for pdu in pdus]
         none = np.zeros(count, np.uint8)
         columns = PduColumns(
             np.frombuffer(b"".join(pdu.header for pdu in pdus), np.uint8).reshape(count, 48),
@@ -303,12 +310,10 @@ class Conversation:
             none,
             np.array([pdu.data_digest for pdu in pdus], np.uint8),
             none,
-            np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-            if count
-            else np.zeros(0, np.int64),
-            np.zeros(count, np.int32),
+            np.concatenate([[0], np.cumsum(kept)[:-1]]).astype(np.int64) if count else np.zeros(0, np.int64),
+            np.array([len(pdu.ahs) for pdu in pdus], np.int32),
             np.array(lengths, np.int32),
-            np.frombuffer(b"".join(pdu.segment for pdu in pdus), np.uint8),
+            np.frombuffer(b"".join(pdu.ahs + pdu.segment for pdu in pdus), np.uint8),
         )
         first = pdus[0].time_ns if pdus else None
         last = self.now_ns if pdus else None

@@ -47,7 +47,8 @@ ALLOWED: dict[str, set[str]] = {
     # what the user calls
     "__init__": BASE | {"timeline", "replay", "comparison", "report"},
     "commands": BASE
-    | {"__init__", "capture", "decoders", "timeline", "replay", "comparison", "report", "export"},
+    | {"__init__", "capture", "iscsi", "scsi", "decoders", "timeline"}
+    | {"replay", "comparison", "report", "export"},
 }
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))

@@ -27,7 +27,7 @@ def capture_of(said: Conversation) -> bytes:
         timed.append((one.opened_ns, 0, opened))
     for pdu in sorted(said.pdus, key=lambda pdu: pdu.time_ns):
         length = int.from_bytes(pdu.header[5:8], "big")
-        payload = pdu.header + pdu.segment.ljust(length, b"\0") + bytes(-length % 4)
+        payload = pdu.header + pdu.ahs + pdu.segment.ljust(length, b"\0") + bytes(-length % 4)
         link = tcp[pdu.connection]
         segments = link.send(TARGET if pdu.from_target else INITIATOR, payload, _SUPER_PACKET)
         timed.append((pdu.time_ns, 1, [link.packet(segment, pdu.time_ns) for segment in segments]))

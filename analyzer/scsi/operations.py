@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 CDB_BYTES = 16
+"""CDB bytes in the header of a command; longer ones go on in an Additional Header Segment."""
+LONG_CDB_BYTES = 32
 
 ANY = ""
 DISK = "disk"
@@ -55,6 +57,8 @@ _BLOCKS_6: Span = (4, 1)
 _BLOCKS_10: Span = (7, 2)
 _BLOCKS_12: Span = (6, 4)
 _BLOCKS_16: Span = (10, 4)
+_LBA_32: Span = (12, 8)
+_BLOCKS_32: Span = (28, 4)
 
 _SIX_BYTE_LBA_MASK = (1 << 21) - 1
 
@@ -130,11 +134,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("PERSISTENT RESERVE IN", 0x5E),
     Operation("PERSISTENT RESERVE OUT", 0x5F),
     Operation("VARIABLE LENGTH COMMAND", 0x7F),
-    Operation("READ(32)", 0x7F, 0x09),
-    Operation("VERIFY(32)", 0x7F, 0x0A),
-    Operation("WRITE(32)", 0x7F, 0x0B),
-    Operation("WRITE AND VERIFY(32)", 0x7F, 0x0C),
-    Operation("WRITE SAME(32)", 0x7F, 0x0D),
+    Operation("READ(32)", 0x7F, 0x09, lba=_LBA_32, blocks=_BLOCKS_32),
+    Operation("VERIFY(32)", 0x7F, 0x0A, lba=_LBA_32, blocks=_BLOCKS_32),
+    Operation("WRITE(32)", 0x7F, 0x0B, lba=_LBA_32, blocks=_BLOCKS_32),
+    Operation("WRITE AND VERIFY(32)", 0x7F, 0x0C, lba=_LBA_32, blocks=_BLOCKS_32),
+    Operation("WRITE SAME(32)", 0x7F, 0x0D, lba=_LBA_32, blocks=_BLOCKS_32),
     Operation("WRITE FILEMARKS(16)", 0x80, device=TAPE),
     Operation("READ REVERSE(16)", 0x81, device=TAPE),
     Operation("EXTENDED COPY", 0x83),
@@ -250,8 +254,8 @@ OPERATION_NAMES: tuple[str, ...] = (
 """Names by operation number: the declared operations, then every code that has no row."""
 
 # Codes whose service action is the low five bits of byte 1; that of 7Fh is in bytes 8 and 9.
-_VARIABLE_LENGTH = 0x7F
-_WITH_SERVICE_ACTION = {row.code for row in OPERATIONS if row.service_action is not None} - {_VARIABLE_LENGTH}
+VARIABLE_LENGTH = 0x7F
+_WITH_SERVICE_ACTION = {row.code for row in OPERATIONS if row.service_action is not None} - {VARIABLE_LENGTH}
 _ACTIONS = 32
 
 
@@ -292,13 +296,13 @@ class CdbColumns:
 
 
 def decode_cdbs(cdbs: npt.NDArray[np.uint8], devices: npt.NDArray[np.uint8] | None = None) -> CdbColumns:
-    """Name and measure a column of CDBs, shape (n, 16), each of the kind ``devices`` says.
+    """Name and measure a column of CDBs, shape (n, 16) or (n, 32), each of the kind ``devices`` says.
 
     ``devices`` has shape (n,) and holds indexes of DEVICES; without it all are disks. Where an
     operation has no LBA or counts no blocks the number is 0 and its ``has`` is false.
     """
-    if cdbs.ndim != 2 or cdbs.shape[1] != CDB_BYTES:
-        raise ValueError(f"CDBs have shape {cdbs.shape}, not (n, {CDB_BYTES})")
+    if cdbs.ndim != 2 or cdbs.shape[1] not in (CDB_BYTES, LONG_CDB_BYTES):
+        raise ValueError(f"CDBs have shape {cdbs.shape}, not (n, {CDB_BYTES}) or (n, {LONG_CDB_BYTES})")
     kinds = np.zeros(len(cdbs), np.uint8) if devices is None else devices
     operation = _NUMBERS[kinds, cdbs[:, 0], _service_actions(cdbs)]
     columns = CdbColumns(
@@ -313,11 +317,11 @@ def decode_cdbs(cdbs: npt.NDArray[np.uint8], devices: npt.NDArray[np.uint8] | No
         if row.lba is None and row.blocks is None:
             continue
         members = np.flatnonzero(operation == number)
-        if row.lba is not None:
+        if row.lba is not None and sum(row.lba) <= cdbs.shape[1]:
             lba = _big_endian(cdbs, members, row.lba)
             columns.lba[members] = lba & np.uint64(_SIX_BYTE_LBA_MASK) if row.lba == _LBA_6 else lba
             columns.has_lba[members] = True
-        if row.blocks is not None:
+        if row.blocks is not None and sum(row.blocks) <= cdbs.shape[1]:
             blocks = _big_endian(cdbs, members, row.blocks)
             columns.blocks[members] = np.where(blocks == 0, np.uint64(row.zero_blocks), blocks)
             columns.has_blocks[members] = True
@@ -343,7 +347,7 @@ def _service_actions(cdbs: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     has_action = np.zeros(256, np.bool_)
     has_action[list(_WITH_SERVICE_ACTION)] = True
     actions = np.where(has_action[cdbs[:, 0]], cdbs[:, 1] & (_ACTIONS - 1), 0).astype(np.uint8)
-    variable = np.flatnonzero(cdbs[:, 0] == _VARIABLE_LENGTH)
+    variable = np.flatnonzero(cdbs[:, 0] == VARIABLE_LENGTH)
     if len(variable):
         high, low = cdbs[variable, 8], cdbs[variable, 9]
         actions[variable] = np.where((high == 0) & (low < _ACTIONS), low, 0)

@@ -51,14 +51,15 @@ def attempts_of(
     is_unanswered[unused] = True
     has_work = (tasks.expected_bytes > 0) | tasks.operations.has_lba
     failed_ns[~has_work] = -1
-    content = np.zeros((len(tasks), 32), np.uint8)
+    content = np.zeros((len(tasks), 48), np.uint8)
     nexus = nexus_numbers(decoded, identities)
     content[:, 0:4] = nexus[tasks.matrix[:, field.SESSION]].astype(">u4")[:, None].view(np.uint8)
     content[:, 4:12] = tasks.lun.astype(">u8")[:, None].view(np.uint8)
     content[:, 12:28] = tasks.cdb
     content[:, 28:32] = tasks.expected_bytes.astype(">u4")[:, None].view(np.uint8)
+    content[tasks.long_cdbs.rows, 32:48] = tasks.long_cdbs.cdbs[:, 16:]
     return Attempts(
-        content.view("V32")[:, 0],
+        content.view("V48")[:, 0],
         tasks.command_ns,
         failed_ns,
         is_unanswered,

@@ -31,6 +31,7 @@ from analyzer.scsi.sense import SenseColumns, decode_sense
 from analyzer.tables.arrow_arrays import dictionary
 from analyzer.tables.timeline_tables import DIRECTIONS, TASK_ATTRIBUTE_NAMES, TASK_ENDS, TASKS
 from analyzer.timeline import task_tracker as field
+from analyzer.timeline.long_cdbs import LongCdbs, long_cdbs, measure_long
 from analyzer.timeline.numbering import number_keys
 from analyzer.timeline.task_ends import TaskEnds
 
@@ -48,6 +49,7 @@ class TaskColumns:
     matrix: Int64s
     cdb: npt.NDArray[np.uint8]
     """Shape (n, 16)."""
+    long_cdbs: LongCdbs
     operations: CdbColumns
     lun: npt.NDArray[np.uint64]
     tag: npt.NDArray[np.uint32]
@@ -95,10 +97,14 @@ def task_columns(
     responses = view(np.ascontiguousarray(pdus.headers[answer_or_first]), SCSI_RESPONSE)
     is_phase_collapsed = opcodes[answer_or_first] == Opcode.DATA_IN
     attribute = flags & COMMAND_ATTRIBUTE_MASK
+    operations = decode_cdbs(cdb, _devices(matrix[:, field.SESSION], lun, cdb[:, 0]))
+    long = long_cdbs(pdus, command, cdb)
+    measure_long(operations, long)
     return TaskColumns(
         matrix=matrix,
         cdb=cdb,
-        operations=decode_cdbs(cdb, _devices(matrix[:, field.SESSION], lun, cdb[:, 0])),
+        long_cdbs=long,
+        operations=operations,
         lun=lun,
         tag=commands["initiator_task_tag"].astype(np.uint32),
         cmd_sn=commands["cmd_sn"].astype(np.uint32),
@@ -161,7 +167,7 @@ def task_table(
             "is_immediate": columns.is_immediate,
             "attribute": dictionary(columns.attribute, TASK_ATTRIBUTE_NAMES),
             "operation": dictionary(columns.operations.operation, OPERATION_NAMES),
-            "cdb": hexadecimal(columns.cdb),
+            "cdb": _cdb_texts(columns),
             "lba": _masked(columns.operations.lba, ~columns.operations.has_lba),
             "blocks": _masked(columns.operations.blocks, ~columns.operations.has_blocks),
             "direction": dictionary(columns.direction, DIRECTIONS),
@@ -196,6 +202,16 @@ def task_table(
             "retry_of_task_index": _masked(retry_of, retry_of < 0),
         }
     )
+
+
+def _cdb_texts(columns: TaskColumns) -> pa.StringArray | list[str]:
+    texts = hexadecimal(columns.cdb)
+    if not len(columns.long_cdbs.rows):
+        return texts
+    words: list[str] = texts.to_pylist()
+    for row, cdb in zip(columns.long_cdbs.rows.tolist(), columns.long_cdbs.cdbs, strict=True):
+        words[row] = cdb.tobytes().hex()
+    return words
 
 
 def hexadecimal(rows: npt.NDArray[np.uint8]) -> pa.StringArray:
