@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types format docs bench lab clean
+.PHONY: help demo example test lint types format docs bench lab clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -24,6 +24,11 @@ demo: $(VENV)/.installed ## analyze two real captures, replay them under MC/S an
 	  && $(BIN)/analyzer replay $(DEMO)/mpio/timeline $(POLICIES) -o $(DEMO)/mpio/outcomes
 	@echo "== One page of both" && set -x \
 	  && $(BIN)/analyzer report $(DEMO)/mcs/timeline $(DEMO)/mcs/outcomes $(DEMO)/mpio/timeline $(DEMO)/mpio/outcomes -o reports/demo.html
+
+example: demo ## rebuild reports/example/report.html: the demo's MC/S session, and a link that dies under MPIO
+	$(BIN)/analyzer analyze traces/mpio/fo-linkdown-st.link1.pcap.zst traces/mpio/fo-linkdown-st.link2.pcap.zst -o $(DEMO)/failover/timeline
+	$(BIN)/analyzer replay $(DEMO)/failover/timeline --with mpio:2/round-robin --with mpio:2/service-time -o $(DEMO)/failover/outcomes
+	$(BIN)/analyzer report $(DEMO)/mcs/timeline $(DEMO)/mcs/outcomes $(DEMO)/failover/timeline $(DEMO)/failover/outcomes -o reports/example/report.html
 
 test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt), then check and test everything
 	@tests/install_tools.sh
@@ -45,6 +50,7 @@ docs: $(VENV)/.installed ## write the generated reference pages again
 bench: $(VENV)/.installed-test ## measure speed against peers on a 1 GB capture (needs tshark, some minutes)
 	@tests/install_tools.sh
 	$(BIN)/python benchmarks/decode_speed.py
+	$(BIN)/python benchmarks/timeline_speed.py
 	$(BIN)/python benchmarks/replay_speed.py
 
 lab: $(VENV)/.installed-test ## record the same workload under MC/S and MPIO on links of our own (needs root, half a minute)

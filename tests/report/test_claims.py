@@ -41,7 +41,7 @@ def test_the_answer_counts_the_verdicts():
     section = claims.build(Study(make_timeline(tasks=5), findings=FINDINGS))
     assert section is not None
     assert section.answer == (
-        "Of 3 claims of the debate 1 hold on this recording, 1 do not and 1 cannot be tried on it."
+        "Of 3 claims of the debate 1 holds on this recording, 1 does not and 1 cannot be tried on it."
     )
 
 

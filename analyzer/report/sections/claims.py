@@ -22,9 +22,11 @@ def build(study: Study) -> Section | None:
     numbers = Counter(finding.judgement.verdict for finding in study.findings)
     parts = []
     if numbers[Verdict.HOLDS]:
-        parts.append(f"{count(numbers[Verdict.HOLDS])} hold on this recording")
+        holds = numbers[Verdict.HOLDS]
+        parts.append(f"{count(holds)} {'holds' if holds == 1 else 'hold'} on this recording")
     if numbers[Verdict.FAILS]:
-        parts.append(f"{count(numbers[Verdict.FAILS])} do not")
+        fails = numbers[Verdict.FAILS]
+        parts.append(f"{count(fails)} {'does' if fails == 1 else 'do'} not")
     if numbers[Verdict.UNTRIED]:
         parts.append(f"{count(numbers[Verdict.UNTRIED])} cannot be tried on it")
     return Section(
