@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from analyzer.replay.scenario import Scenario
     from analyzer.tables.folder import Outcome, Timeline
 
 __all__ = ["Outcome", "Timeline", "UnusableInputError", "analyze", "compare", "replay", "report"]
@@ -33,8 +34,8 @@ def analyze(*captures: str | Path, **options: Any) -> Timeline:
     return implementation(*captures, **options)
 
 
-def replay(timeline: Timeline, policy: str, **options: Any) -> Outcome:
-    """Run the workload of a timeline under ``TOPOLOGY/POLICY``; see ``analyzer.replay.run.replay``."""
+def replay(timeline: Timeline, policy: str | Scenario, **options: Any) -> Outcome:
+    """Run a timeline under ``TOPOLOGY/POLICY`` or a Scenario; see ``analyzer.replay.run.replay``."""
     from analyzer.replay.run import replay as implementation
 
     return implementation(timeline, policy, **options)

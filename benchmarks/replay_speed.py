@@ -14,8 +14,8 @@ import numpy as np
 
 from analyzer.replay.made import WIRE, made_network, made_workload
 from analyzer.replay.run import prepare, run, world_of
-from analyzer.replay.scenario import scenario_of
 from analyzer.replay.state import EVENTS, fresh_log
+from analyzer.replay.words import scenario_of
 
 SCENARIOS = (
     "single/-",
@@ -30,7 +30,7 @@ TEN_GIGABIT = WIRE.model_copy(update={"rate_to_target_bps": 10**10, "rate_from_t
 def main(requests: int) -> None:
     """Measure and print."""
     begun = time.perf_counter()
-    prepare()
+    prepare(SCENARIOS)
     print(f"engine ready after {time.perf_counter() - begun:.2f} s")
     random = np.random.default_rng(1)
     workload = made_workload(
@@ -44,7 +44,7 @@ def main(requests: int) -> None:
         network = made_network(scenario, (TEN_GIGABIT,), read_segment_bytes=262_144)
         world = world_of(scenario, workload, network, fresh_log())
         begun = time.process_time()
-        run(world, scenario.declared_policy)
+        run(world, scenario)
         seconds = time.process_time() - begun
         print(
             f"{words:28s} {requests / seconds:12,.0f} requests/s "

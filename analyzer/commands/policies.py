@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from analyzer.replay.policies.interface import Option
 
 
 def policies(
@@ -28,6 +31,7 @@ def policies(
                         "sentence": policy.sentence,
                         "source": policy.source,
                         "options": {option.name: option.default for option in policy.options},
+                        "option_sentences": {option.name: option.sentence for option in policy.options},
                     }
                     for policy in POLICIES
                 ],
@@ -45,9 +49,23 @@ def policies(
     rows = [
         [
             "\n".join([plain(policy.name), *(f"[dim]{plain(alias)}[/dim]" for alias in policy.aliases)]),
-            plain(policy.sentence),
+            "\n".join([plain(policy.sentence), *(_option_line(option) for option in policy.options)]),
             plain(policy.source),
         ]
         for policy in POLICIES
     ]
-    console.print(table("Policies", [("policy", ""), ("rule", ""), ("source", "")], rows))
+    console.print(table("Policies", [("policy", ""), ("rule and options", ""), ("source", "")], rows))
+    console.print(
+        "Any policy takes priorities=50:50:10:10 (path groups: the highest is used), and a Python file of "
+        "your own may stand for one: mpio:2/./mine.py (docs/policies.md)."
+    )
+
+
+def _option_line(option: Option) -> str:
+    """One option with its default, dimmed."""
+    from analyzer.commands.shown import plain
+
+    default = option.default if isinstance(option.default, str) else f"{option.default:.15g}"
+    if option.is_per_path:
+        default = f"{default}:{default}:..."
+    return f"[dim]{plain(option.name)}={plain(default)}  {plain(option.sentence)}[/dim]"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analyzer.replay.scenario import Scenario
     from analyzer.tables.folder import Outcome, Timeline
 
 BASELINE = "as-recorded"
@@ -32,6 +33,14 @@ With = Annotated[
         help="What to replay under: single/-, mcs:2/round-robin, mpio:2/service-time ...; may be repeated.",
     ),
 ]
+ScenarioFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--scenario",
+        metavar="FILE.toml",
+        help="A file of scenarios (docs/scenarios.md); may be repeated.",
+    ),
+]
 Pacing = Annotated[str, typer.Option(help="When the application asks: recorded, closed, or depth:N.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance; the same seed gives the same outcome.")]
 Port = Annotated[
@@ -48,6 +57,7 @@ def replay(
         typer.Argument(metavar="SOURCE...", help="Captures, or one timeline folder.", show_default=False),
     ],
     policies: With = None,
+    scenario_files: ScenarioFiles = None,
     pacing: Pacing = "closed",
     seed: Seed = 0,
     output: Annotated[
@@ -68,8 +78,9 @@ def replay(
     from analyzer.commands.sources import timeline_and_outcomes
 
     check(policies or [], pacing)
+    asked_for: list[str | Scenario] = [*(policies or []), *scenarios_in(scenario_files or [], pacing, seed)]
     timeline, _ = timeline_and_outcomes(sources, port or ())
-    outcomes = run_all(timeline, policies or [], pacing, seed)
+    outcomes = run_all(timeline, asked_for, pacing, seed)
     if output is not None:
         write_outcomes(outcomes, output)
     if as_json:
@@ -83,22 +94,29 @@ def replay(
 
 def check(policies: Sequence[str], pacing: str) -> None:
     """Raise UnusableInputError for a policy or pacing that cannot be, before any long work begins."""
-    from analyzer.replay.scenario import scenario_of
+    from analyzer.replay.words import scenario_of
 
     for policy in (BASELINE, *policies):
         scenario_of(policy, pacing=pacing)
 
 
-def run_all(timeline: Timeline, policies: Sequence[str], pacing: str, seed: int) -> list[Outcome]:
+def scenarios_in(files: Sequence[Path], pacing: str, seed: int) -> list[Scenario]:
+    """All scenarios of some files; ``pacing`` and ``seed`` are for those that give none."""
+    from analyzer.replay.scenario_files import read_scenarios
+
+    return [scenario for file in files for scenario in read_scenarios(file, pacing=pacing, seed=seed)]
+
+
+def run_all(timeline: Timeline, policies: Sequence[str | Scenario], pacing: str, seed: int) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
     import analyzer
     from analyzer.commands.sources import COMPILING
     from analyzer.commands.waiting import announced_if_compiling, progress_bar
     from analyzer.replay.run import prepare
 
-    with announced_if_compiling(COMPILING.format(seconds=20)):
-        prepare()
-    scenarios = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
+    scenarios: list[str | Scenario] = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
+    with announced_if_compiling(COMPILING.format(seconds=25)):
+        prepare(scenarios)
     outcomes = []
     with progress_bar("Replaying") as progress:
         for place, policy in enumerate(scenarios):

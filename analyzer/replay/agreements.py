@@ -7,13 +7,13 @@ replay either.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.replay.recorded_links import CalibratedValue
-from analyzer.replay.scenario import MAX_WINDOW
+from analyzer.replay.scenario import MAX_WINDOW, Negotiated
 from analyzer.tables.folder import Timeline
 
 Bools = npt.NDArray[np.bool_]
@@ -83,6 +83,26 @@ def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[Cali
             )
         )
     return tuple(found), values
+
+
+def renegotiated(agreement: Agreement, given: Negotiated) -> Agreement:
+    """The same connection with what a scenario gives in place of what was recorded."""
+    changes: dict[str, int | bool] = {
+        name: value
+        for name in ("first_burst_bytes", "max_burst_bytes", "max_outstanding_r2t")
+        + ("read_segment_bytes", "write_segment_bytes")
+        if (value := getattr(given, name)) is not None
+    }
+    if given.initial_r2t is not None:
+        changes["is_initial_r2t"] = given.initial_r2t
+    changed = replace(agreement, **changes)  # type: ignore[arg-type]
+    most = min(changed.first_burst_bytes, changed.write_segment_bytes)
+    sends_immediate = (
+        given.immediate_data if given.immediate_data is not None else bool(agreement.immediate_bytes)
+    )
+    if given == Negotiated():
+        return agreement
+    return replace(changed, immediate_bytes=most if sends_immediate else 0)
 
 
 _SESSION_DEFAULTS = {

@@ -13,12 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.replay.state import (
+    GATE_BLOCKING,
     GATE_IN_ORDER,
+    GATE_NONE,
+    GATE_REFUSING,
+    GOOD,
+    HEAD_OF_QUEUE,
     LOG_TRANSFERS,
     NEVER,
     NONE,
+    ORDERED,
+    REFUSED,
     WINDOW_BY_COMPLETION,
     World,
+    is_whole,
+    logged,
 )
 
 Int64s = npt.NDArray[np.int64]
@@ -43,6 +52,7 @@ def broken_rules(world: World) -> tuple[str, ...]:
         *_window(world),
         *_links(world),
         *_data(world),
+        *_tasks(world),
         *_leftovers(world),
     )
 
@@ -57,7 +67,8 @@ def _causes(world: World) -> list[str]:
     found = []
     progress, requests = world.progress, world.requests
     for before, after in pairwise(STEPS):
-        early = int((progress[after] < progress[before]).sum())
+        is_both = (progress.end == GOOD) | ((progress[before] != NEVER) & (progress[after] != NEVER))
+        early = int((is_both & (progress[after] < progress[before])).sum())
         if early:
             found.append(f"{early} requests have {after} before {before}")
     waits = np.flatnonzero(requests.predecessor != NONE)
@@ -65,9 +76,14 @@ def _causes(world: World) -> list[str]:
     early = int((progress.ready_ns[waits] != due).sum())
     if early:
         found.append(f"{early} requests were not asked for when their predecessor let them")
-    short = progress.completed_ns - progress.started_ns < requests.service_ns
+    good = progress.end == GOOD
+    short = good & (progress.completed_ns - progress.started_ns < progress.served_ns)
     if short.any():
-        found.append(f"{int(short.sum())} requests were served in less than their service time")
+        found.append(f"{int(short.sum())} requests were answered before they were served")
+    has_cache = (world.devices.read_ahead_blocks + world.devices.write_cache_bytes > 0)[requests.device_index]
+    quick = good & ~has_cache & (progress.served_ns < requests.service_ns)
+    if quick.any():
+        found.append(f"{int(quick.sum())} requests were served in less than their service time")
     return found
 
 
@@ -80,32 +96,54 @@ def _numbered(world: World, nexus: int) -> Int64s:
 
 
 def _order(world: World) -> list[str]:
-    """Every CmdSN once; behind an ordering gate, released when the last of it and all lower ones is there."""
-    found = []
-    for nexus in range(len(world.nexuses)):
-        rows = _numbered(world, nexus)
-        if not np.array_equal(world.progress.cmd_sn[rows], np.arange(len(rows))):
-            found.append(f"nexus {nexus}: CmdSNs have holes or doubles")
-        expected = world.progress.arrived_ns[rows]
-        if world.nexuses[nexus].gate == GATE_IN_ORDER:
-            expected = np.maximum.accumulate(expected)
-        if not np.array_equal(world.progress.released_ns[rows], expected):
-            found.append(f"nexus {nexus}: commands passed the gate out of order or late")
-    immediate = np.flatnonzero(world.progress.cmd_sn == NONE)
-    if (world.progress.released_ns[immediate] != world.progress.arrived_ns[immediate]).any():
-        found.append("an immediate command waited at the gate")
-    return found
-
-
-def _window(world: World) -> list[str]:
-    """No command beyond the window: at its sending, enough earlier ones had been released or served."""
+    """Every CmdSN once, but for attempts that met a full task set; commands pass the gate by its rule."""
     found = []
     progress = world.progress
     for nexus in range(len(world.nexuses)):
         rows = _numbered(world, nexus)
-        moved = progress.released_ns[rows]
+        numbers = progress.cmd_sn[rows]
+        used_up = int(world.nexuses[nexus].next_cmd_sn) - len(rows)
+        retried = int(progress.retries[rows].sum())
+        if used_up != retried or len(np.unique(numbers)) != len(rows):
+            found.append(f"nexus {nexus}: CmdSNs have holes or doubles")
+        found += _gate(world, nexus, rows[progress.end[rows] != REFUSED], is_first_try=not retried)
+    immediate = np.flatnonzero(progress.cmd_sn == NONE)
+    if (progress.released_ns[immediate] != progress.arrived_ns[immediate]).any():
+        found.append("an immediate command waited at the gate")
+    return found
+
+
+def _gate(world: World, nexus: int, rows: Int64s, *, is_first_try: bool) -> list[str]:
+    """Behind an ordering gate a command passes when it and all lower ones are there, else as it arrives.
+
+    Where commands were tried again, only the order is known of those that passed at last.
+    """
+    arrived, released = world.progress.arrived_ns[rows], world.progress.released_ns[rows]
+    gate = world.nexuses[nexus].gate
+    if gate in (GATE_NONE, GATE_REFUSING):
+        is_kept = np.array_equal(released, arrived)
+    elif gate == GATE_IN_ORDER and is_first_try:
+        is_kept = np.array_equal(released, np.maximum.accumulate(arrived))
+    else:
+        is_kept = bool((np.diff(released) >= 0).all() and (released >= arrived).all())
+    return [] if is_kept else [f"nexus {nexus}: commands passed the gate out of order or late"]
+
+
+def _window(world: World) -> list[str]:
+    """No command beyond the window: at its sending, enough earlier ones had been released or served.
+
+    Attempts that met a full task set leave no trace of their own; with them the rule cannot be checked.
+    """
+    found = []
+    progress = world.progress
+    for nexus in range(len(world.nexuses)):
+        rows = _numbered(world, nexus)
+        if progress.retries[rows].any() or world.nexuses[nexus].gate == GATE_BLOCKING:
+            continue
+        moved = np.where(progress.end[rows] == REFUSED, progress.arrived_ns[rows], progress.released_ns[rows])
         if world.nexuses[nexus].window_rule == WINDOW_BY_COMPLETION:
-            moved = progress.started_ns[rows] + world.requests.service_ns[rows]
+            ended = progress.started_ns[rows] + progress.served_ns[rows]
+            moved = np.where(progress.end[rows] == REFUSED, moved, ended)
         freed = np.searchsorted(np.sort(moved), progress.sent_ns[rows], side="right")
         beyond = progress.cmd_sn[rows] - freed >= world.nexuses[nexus].window
         if beyond.any():
@@ -115,17 +153,20 @@ def _window(world: World) -> list[str]:
 
 def _links(world: World) -> list[str]:
     """What a direction took on before any moment it could send by then at its rate, credit included."""
-    used = int(world.log.used[LOG_TRANSFERS])
-    if used > len(world.log.transfers):
+    if not is_whole(world.log, LOG_TRANSFERS):
         return []
     found = []
+    transfers = logged(world.log, LOG_TRANSFERS)
     for direction, link in enumerate(world.links):
-        rows = world.log.transfers[:used][world.log.transfers[:used, 0] == direction]
+        rows = transfers[transfers[:, 0] == direction]
         given, free, delivered, wire = rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4]
         begun = np.maximum(given, np.concatenate([[0], free[:-1]])) if len(rows) else given
         if link.rate_bps and (wire * 8e9 > (free - begun) * float(link.rate_bps) * (1 + 1e-12)).any():
             found.append(f"direction {direction} carried more than its rate")
-        if (delivered < np.maximum(given, free - link.credit_ns) + link.delay_ns).any():
+        full = link.segment_bytes + link.packet_overhead_bytes
+        packet_ns = full * 8e9 / link.rate_bps if link.is_postpaid and link.rate_bps else 0
+        credit = max(link.credit_ns, int(np.ceil(packet_ns)))
+        if (delivered < np.maximum(given, free - credit) + link.delay_ns).any():
             found.append(f"direction {direction} delivered before it had sent")
         if int(wire.sum()) != int(link.wire_bytes) or int((free - begun).sum()) != int(link.busy_ns):
             found.append(f"direction {direction} does not account for its bytes or its time")
@@ -135,11 +176,12 @@ def _links(world: World) -> list[str]:
 def _data(world: World) -> list[str]:
     """The data of every write is at the target, and each way carried just the data of all requests."""
     found = []
-    if (world.progress.received_bytes != world.requests.write_bytes).any():
+    good = world.progress.end == GOOD
+    if (world.progress.received_bytes != world.requests.write_bytes)[good].any():
         found.append("a write was served without all of its data, or with more")
-    used = int(world.log.used[LOG_TRANSFERS])
-    if used <= len(world.log.transfers):
-        rows = world.log.transfers[:used]
+    is_once = not world.progress.retries.any() and bool(good.all())
+    if is_whole(world.log, LOG_TRANSFERS) and is_once:
+        rows = logged(world.log, LOG_TRANSFERS)
         is_back = rows[:, 0] % 2 == 1
         if int(rows[~is_back, 5].sum()) != int(world.requests.write_bytes.sum()):
             found.append("the links towards the target did not carry just the data written")
@@ -148,14 +190,39 @@ def _data(world: World) -> list[str]:
     return found
 
 
+def _tasks(world: World) -> list[str]:
+    """An ORDERED task starts when all older ones of its task set have ended, and younger ones wait for it."""
+    found = 0
+    progress, requests = world.progress, world.requests
+    per_nexus = len(world.task_sets) > len(world.devices)
+    nexus = world.paths.nexus[progress.path] if per_nexus else np.zeros(len(requests), np.int64)
+    ended = progress.started_ns + progress.served_ns
+    for row in np.flatnonzero((requests.attribute == ORDERED) & (progress.end == GOOD)):
+        same = (
+            (requests.device_index == requests.device_index[row])
+            & (nexus == nexus[row])
+            & (progress.end == GOOD)
+        )
+        older = same & (progress.released_ns < progress.released_ns[row])
+        younger = same & (progress.released_ns > progress.released_ns[row])
+        younger &= requests.attribute != HEAD_OF_QUEUE
+        found += int((ended[older] > progress.started_ns[row]).sum())
+        found += int((progress.started_ns[younger] < ended[row]).sum())
+    return [f"{found} tasks did not keep the order of an ORDERED task"] if found else []
+
+
 def _leftovers(world: World) -> list[str]:
     """At the end nothing is outstanding, parked, held or in service."""
     left = {
-        "outstanding commands": int(np.abs(world.schedulers.outstanding).sum()),
-        "outstanding bytes": int(np.abs(world.schedulers.outstanding_bytes).sum()),
+        "outstanding commands": int(np.abs(world.members.outstanding).sum()),
+        "outstanding bytes": int(np.abs(world.members.outstanding_bytes).sum()),
         "parked commands": int(world.nexuses.parked.sum()),
         "held commands": int((world.nexuses.held_first != NONE).sum()),
         "busy servers": int(world.devices.busy.sum()),
+        "tasks in logical units": int(world.devices.present.sum()),
+        "tasks in task sets": int((world.task_sets.first != NONE).sum()),
+        "unread connections": int((world.paths.unread_first != NONE).sum()),
+        "blocked connections": int((world.paths.blocked_by != NONE).sum()),
         "waiting requests": int((world.devices.queue_first != NONE).sum()),
     }
     return [f"{count} {what} are left at the end" for what, count in left.items() if count]

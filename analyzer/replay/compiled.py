@@ -19,3 +19,8 @@ engine_function: Any = njit(**_OPTIONS)
 
 # Widens a field of a record, so that functions are compiled for one kind of integer only.
 int64: Any = np.int64
+
+# For a function with one place or two from which it is called: it becomes part of its caller before
+# anything is compiled. (Numba optimises a function again in each one above it, so that a chain of ten
+# steps costs ten times its time.)
+engine_step: Any = njit(inline="always", **_OPTIONS)

@@ -8,17 +8,27 @@ event.
 
 from __future__ import annotations
 
-from analyzer.replay.compiled import engine_function, int64
+from analyzer.replay.compiled import engine_function, engine_step, int64
+from analyzer.replay.devices import task_set_turn
 from analyzer.replay.event_queue import FREE, SIZE, EventQueue, take
-from analyzer.replay.initiator import answer_r2t, complete, learn_window, make_ready, send_solicited
-from analyzer.replay.policies.interface import Choose
+from analyzer.replay.initiator import (
+    answer_r2t,
+    learn_window,
+    make_ready,
+    send_command,
+    send_solicited,
+    take_status,
+)
+from analyzer.replay.policies.interface import Rules
 from analyzer.replay.state import (
     COMMAND_ARRIVES,
+    CONNECTION_READS,
     DATA_ARRIVES,
     DATA_DUE,
     DIGEST,
     ENDED,
     EVENTS,
+    GATE_TIMEOUT,
     GRANT,
     LOG_EVENTS,
     NOW_NS,
@@ -26,19 +36,26 @@ from analyzer.replay.state import (
     QUEUE_FULL,
     R2T_ARRIVES,
     READY,
+    SEND_DUE,
     SERVICE_ENDS,
     STATUS_ARRIVES,
+    TASK_SET_TURN,
     WRONG_PATH,
     World,
 )
-from analyzer.replay.target import command_arrives, data_arrives, grant, service_ends
+from analyzer.replay.target import (
+    gate_timeout,
+    grant,
+    reaches_target,
+    service_ends,
+)
 
 DIGEST_MASK = (1 << 62) - 1
 DIGEST_FACTOR = 1_000_003
 
 
 @engine_function
-def run_events(choose: Choose, world: World, queue: EventQueue, reserve: int, budget: int) -> int:
+def run_events(rules: Rules, world: World, queue: EventQueue, reserve: int, budget: int) -> int:
     """Work off events until none is left (ENDED) or ``budget`` of them are done (PAUSED).
 
     QUEUE_FULL where fewer than ``reserve`` slots are free, which is the most that one event may post;
@@ -57,17 +74,15 @@ def run_events(choose: Choose, world: World, queue: EventQueue, reserve: int, bu
         number = queue.number[slot]
         note_event(world, now, kind, request)
         if kind == STATUS_ARRIVES:
-            complete(world, queue, now, request)
+            take_status(rules, world, queue, now, request, value)
             learn_window(world, queue, now, int64(world.progress[request].path), number)
         elif kind == READY:
-            if not make_ready(choose, world, queue, now, request):
+            if not make_ready(rules, world, queue, now, request):
                 return WRONG_PATH
-        elif kind == COMMAND_ARRIVES:
-            command_arrives(world, queue, now, request)
+        elif kind in (COMMAND_ARRIVES, DATA_ARRIVES, CONNECTION_READS):
+            reaches_target(world, queue, now, kind, request, value)
         elif kind == SERVICE_ENDS:
             service_ends(world, queue, now, request)
-        elif kind == DATA_ARRIVES:
-            data_arrives(world, queue, now, request, value)
         elif kind == R2T_ARRIVES:
             answer_r2t(world, queue, now, request, value)
             learn_window(world, queue, now, int64(world.progress[request].path), number)
@@ -75,10 +90,16 @@ def run_events(choose: Choose, world: World, queue: EventQueue, reserve: int, bu
             send_solicited(world, queue, now, request, value)
         elif kind == GRANT:
             grant(world, queue, now, request)
+        elif kind == SEND_DUE:
+            send_command(world, queue, now, request)
+        elif kind == TASK_SET_TURN:
+            task_set_turn(world, queue, now, request)
+        elif kind == GATE_TIMEOUT:
+            gate_timeout(world, queue, now, request, value)
     return ENDED
 
 
-@engine_function
+@engine_step
 def note_event(world: World, now: int, kind: int, request: int) -> None:
     """Count the event, take it into the digest, and write it down where there is room."""
     counters = world.counters
@@ -88,9 +109,10 @@ def note_event(world: World, now: int, kind: int, request: int) -> None:
     counters[DIGEST] = mixed ^ (int(request) << 3) ^ int(kind)
     counters[NOW_NS] = now
     counters[EVENTS] += 1
-    row = world.log.used[LOG_EVENTS]
-    world.log.used[LOG_EVENTS] += 1
-    if row < len(world.log.events):
-        world.log.events[row, 0] = now
-        world.log.events[row, 1] = kind
-        world.log.events[row, 2] = request
+    log = world.log
+    row = log[0, LOG_EVENTS]
+    log[0, LOG_EVENTS] += 1
+    if row < log[0, 3 + LOG_EVENTS]:
+        log[1 + row, 0] = now
+        log[1 + row, 1] = kind
+        log[1 + row, 2] = request

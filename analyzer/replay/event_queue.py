@@ -29,7 +29,8 @@ class EventQueue(NamedTuple):
     """Arrays of shape (capacity,) but for ``counters`` (3,): events held, events ever posted, free slots.
 
     ``at_ns`` and ``key`` are the heap; a key packs kind, sequence and slot. ``free`` is a stack of free
-    slots; ``subject``, ``value`` and ``number`` are what the event in a slot carries.
+    slots; ``subject``, ``value`` and ``number`` are what the event in a slot carries. A slot may be
+    kept out of the heap for later; ``next_kept`` chains such slots.
     """
 
     at_ns: Int64s
@@ -38,6 +39,7 @@ class EventQueue(NamedTuple):
     subject: Int64s
     value: Int64s
     number: Int64s
+    next_kept: Int64s
     counters: Int64s
 
 
@@ -46,16 +48,16 @@ def empty_queue(capacity: int) -> EventQueue:
     if not 0 < capacity <= MAX_SLOTS:
         raise ValueError(f"a queue of {capacity} events; at most {MAX_SLOTS}")
     free = np.arange(capacity - 1, -1, -1, dtype=np.int64)
-    at_ns, key, subject, value, number = (np.zeros(capacity, np.int64) for _ in range(5))
+    at_ns, key, subject, value, number, next_kept = (np.zeros(capacity, np.int64) for _ in range(6))
     counters = np.array([0, 0, capacity], np.int64)
-    return EventQueue(at_ns, key, free, subject, value, number, counters)
+    return EventQueue(at_ns, key, free, subject, value, number, next_kept, counters)
 
 
 def grown(queue: EventQueue, capacity: int) -> EventQueue:
     """The same events in a larger queue."""
     larger = empty_queue(capacity)
     held = len(queue.at_ns)
-    for name in ("at_ns", "key", "subject", "value", "number"):
+    for name in ("at_ns", "key", "subject", "value", "number", "next_kept"):
         getattr(larger, name)[:held] = getattr(queue, name)
     free = int(queue.counters[FREE])
     added = capacity - held
@@ -124,3 +126,23 @@ def take(queue: EventQueue) -> tuple[int, int, int]:
     queue.free[counters[FREE]] = slot
     counters[FREE] += 1
     return first_ns, first_key >> KIND_SHIFT, slot
+
+
+@engine_function
+def keep(queue: EventQueue, kind: int, subject: int, value: int) -> int:
+    """Keep an event out of the heap; gives its slot. The caller has made sure that one is free."""
+    counters = queue.counters
+    counters[FREE] -= 1
+    slot: int = queue.free[counters[FREE]]
+    queue.subject[slot] = subject
+    queue.value[slot] = value
+    queue.number[slot] = kind
+    queue.next_kept[slot] = -1
+    return slot
+
+
+@engine_function
+def let_go(queue: EventQueue, slot: int) -> None:
+    """Free a slot that was kept."""
+    queue.free[queue.counters[FREE]] = slot
+    queue.counters[FREE] += 1

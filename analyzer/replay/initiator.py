@@ -6,63 +6,106 @@ connection in the order in which they are due (RFC 7143 section 4.2.5.1: all of 
 
 from __future__ import annotations
 
-from analyzer.replay.compiled import engine_function, int64
+from analyzer.replay.compiled import engine_function, engine_step, int64
+from analyzer.replay.connections import send
 from analyzer.replay.event_queue import EventQueue, post
-from analyzer.replay.policies.interface import Choose, PathRequest, PathStates
+from analyzer.replay.policies.interface import (
+    Choose,
+    Completion,
+    Finish,
+    PathRequest,
+    PathStates,
+    Rules,
+)
 from analyzer.replay.state import (
     COMMAND_ARRIVES,
     COMPLETED,
     DATA_ARRIVES,
     DATA_DUE,
     DEPTH,
+    GOOD,
     LOG_EPISODES,
+    LOG_EVENTS,
+    LOG_TRANSFERS,
     NEXT_IN_LIST,
     NEXT_UNPROMPTED,
     NONE,
     NOTHING,
     READY,
+    REFUSED,
+    SEND_DUE,
+    STAGE_SENT,
+    STATUS_GOOD,
+    STATUS_TASK_SET_FULL,
     WINDOW_CLOSED,
     WINDOW_OPENED,
-    Log,
+    Float64s,
+    Int64s,
     World,
 )
-from analyzer.replay.wire import pdu_stream_bytes, transmit
+from analyzer.replay.wire import pdu_stream_bytes
 
 
 @engine_function
-def note_episode(log: Log, now: int, kind: int, nexus: int, request: int) -> None:
+def note_episode(log: Int64s, now: int, kind: int, nexus: int, request: int) -> None:
     """Write an episode down where there is room."""
-    row = log.used[LOG_EPISODES]
-    log.used[LOG_EPISODES] += 1
-    if row < len(log.episodes):
-        entry = log.episodes[row]
+    row = log[0, LOG_EPISODES]
+    log[0, LOG_EPISODES] += 1
+    if row < log[0, 3 + LOG_EPISODES]:
+        entry = log[1 + log[0, 3 + LOG_EVENTS] + log[0, 3 + LOG_TRANSFERS] + row]
         entry[0] = now
         entry[1] = kind
         entry[2] = nexus
         entry[3] = request
 
 
-@engine_function
+@engine_step
 def post_next_unprompted(world: World, queue: EventQueue) -> None:
     """Post the next request that waits for no other; only one of them is ever in the queue."""
-    place = world.counters[NEXT_UNPROMPTED]
-    if place < len(world.unprompted):
-        request = world.unprompted[place]
-        world.counters[NEXT_UNPROMPTED] += 1
-        post(queue, world.requests[request].after_ns, READY, request, NOTHING, NOTHING)
+    request = world.counters[NEXT_UNPROMPTED]
+    if request != NONE:
+        asked = world.requests[request]
+        world.counters[NEXT_UNPROMPTED] = asked.next_unprompted
+        world.progress[request].stream = request
+        post(queue, asked.after_ns, READY, request, NOTHING, NOTHING)
+
+
+@engine_step
+def make_ready(rules: Rules, world: World, queue: EventQueue, now: int, request: int) -> bool:
+    """The application asks for ``request``: choose its path; send it, or hold it at a closed window.
+
+    A command that met a full task set is asked for again, on the path it was given. False where the
+    policy named no usable path.
+    """
+    asked, done = world.requests[request], world.progress[request]
+    if done.retries == 0:
+        if world.counters[DEPTH] == 0 and asked.predecessor == NONE:
+            post_next_unprompted(world, queue)
+        done.ready_ns = now
+        done.dispatched_ns = now
+        member = assigned(rules.choose, world, world.options[0], now, request, int64(asked.scope))
+        if member >= 0 and world.scopes[asked.scope].is_outer:
+            member = assigned(rules.choose_inner, world, world.options[1], now, request, member)
+        if member < 0:
+            return False
+        done.path = member
+    elif done.sequences > 0:
+        # Data of the attempt before is still under way: the command goes behind it.
+        post(queue, now + world.devices[asked.device_index].retry_ns, READY, request, NOTHING, NOTHING)
+        return True
+    index = world.paths[done.path].nexus
+    nexus = world.nexuses[index]
+    if asked.is_immediate or (nexus.held_first == NONE and nexus.next_cmd_sn <= nexus.known_max_cmd_sn):
+        number_command(world, queue, now, request)
+    else:
+        hold(world, now, index, request)
+    return True
 
 
 @engine_function
-def make_ready(choose: Choose, world: World, queue: EventQueue, now: int, request: int) -> bool:
-    """The application asks for ``request``: choose its path; send it, or hold it at a closed window.
-
-    False where the policy named no usable path.
-    """
-    asked, schedulers = world.requests[request], world.schedulers
-    if world.counters[DEPTH] == 0 and asked.predecessor == NONE:
-        post_next_unprompted(world, queue)
-    scope = asked.scope
-    count = schedulers.path_count[scope]
+def assigned(choose: Choose, world: World, options: Float64s, now: int, request: int, scope: int) -> int:
+    """The member of ``scope`` that takes the request, which now is outstanding there; -1 for none."""
+    asked, by = world.requests[request], world.scopes[scope]
     data_bytes = asked.read_bytes + asked.write_bytes
     chosen = choose(
         PathRequest(
@@ -72,34 +115,28 @@ def make_ready(choose: Choose, world: World, queue: EventQueue, now: int, reques
             data_bytes,
             int64(asked.write_bytes > 0),
             int64(asked.recorded_path),
+            int64(world.progress[request].stream),
         ),
-        PathStates(
-            schedulers.is_usable[scope, :count],
-            schedulers.outstanding[scope, :count],
-            schedulers.outstanding_bytes[scope, :count],
-        ),
-        schedulers.memory[scope],
-        world.options,
+        states_of(world, scope),
+        world.memory[scope],
+        options,
     )
-    if chosen < 0 or chosen >= count or not schedulers.is_usable[scope, chosen]:
-        return False
-    schedulers.outstanding[scope, chosen] += 1
-    schedulers.outstanding_bytes[scope, chosen] += data_bytes
-    path = schedulers.first_path[scope] + chosen
-    done = world.progress[request]
-    done.ready_ns = now
-    done.dispatched_ns = now
-    done.path = path
-    index = world.paths[path].nexus
-    nexus = world.nexuses[index]
-    if asked.is_immediate or (nexus.held_first == NONE and nexus.next_cmd_sn <= nexus.known_max_cmd_sn):
-        send_command(world, queue, now, request)
-    else:
-        hold(world, now, index, request)
-    return True
+    if chosen < 0 or chosen >= by.member_count or not world.members[scope, chosen].is_usable:
+        return -1
+    member = world.members[scope, chosen]
+    member.outstanding += 1
+    member.outstanding_bytes += data_bytes
+    return int(by.first_member + chosen)
 
 
-@engine_function
+@engine_step
+def states_of(world: World, scope: int) -> PathStates:
+    """What the policy of a scope may see of its members."""
+    members = world.members[scope, : world.scopes[scope].member_count]
+    return PathStates(members.is_usable, members.outstanding, members.outstanding_bytes, members.value)
+
+
+@engine_step
 def hold(world: World, now: int, index: int, request: int) -> None:
     """Put a command behind those that wait for the window of a nexus to open."""
     nexus = world.nexuses[index]
@@ -111,7 +148,7 @@ def hold(world: World, now: int, index: int, request: int) -> None:
     nexus.held_last = request
 
 
-@engine_function
+@engine_step
 def learn_window(world: World, queue: EventQueue, now: int, path: int, max_cmd_sn: int) -> None:
     """A PDU of the target brought ``max_cmd_sn`` on ``path``: send what may be sent now.
 
@@ -129,12 +166,27 @@ def learn_window(world: World, queue: EventQueue, now: int, path: int, max_cmd_s
         held.next_in_queue = NONE
         if nexus.held_first == NONE:
             note_episode(world.log, now, WINDOW_OPENED, index, request)
+        number_command(world, queue, now, request)
+
+
+@engine_step
+def number_command(world: World, queue: EventQueue, now: int, request: int) -> None:
+    """Take a CmdSN, then the time of the processor that serves the session, where that is limited."""
+    done = world.progress[request]
+    nexus = world.nexuses[world.paths[done.path].nexus]
+    if not world.requests[request].is_immediate:
+        done.cmd_sn = nexus.next_cmd_sn
+        nexus.next_cmd_sn += 1
+    if nexus.processor_ns > 0:
+        nexus.processor_free_ns = max(now, nexus.processor_free_ns) + nexus.processor_ns
+        post(queue, nexus.processor_free_ns, SEND_DUE, request, NOTHING, NOTHING)
+    else:
         send_command(world, queue, now, request)
 
 
 @engine_function
 def send_command(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """Take a CmdSN and write the command with its immediate data, then its unsolicited data.
+    """Write the command with its immediate data, then its unsolicited data.
 
     Immediate data goes up to the smallest of FirstBurstLength, the target's
     MaxRecvDataSegmentLength and the length; unsolicited Data-Out follows up to FirstBurstLength
@@ -142,35 +194,34 @@ def send_command(world: World, queue: EventQueue, now: int, request: int) -> Non
     """
     asked, done = world.requests[request], world.progress[request]
     path = world.paths[done.path]
-    if not asked.is_immediate:
-        nexus = world.nexuses[path.nexus]
-        done.cmd_sn = nexus.next_cmd_sn
-        nexus.next_cmd_sn += 1
     done.sent_ns = now
+    done.stage = STAGE_SENT
     immediate = min(path.immediate_bytes, asked.write_bytes)
     unsolicited = 0
     if not path.is_initial_r2t:
         unsolicited = min(path.first_burst_bytes, asked.write_bytes) - immediate
     done.received_bytes = immediate
     done.granted_bytes = immediate
-    post(queue, send_data(world, done.path, now, immediate), COMMAND_ARRIVES, request, NOTHING, NOTHING)
+    post(
+        queue, send_data(world, int64(done.path), now, immediate), COMMAND_ARRIVES, request, NOTHING, NOTHING
+    )
     if unsolicited > 0:
         done.granted_bytes += unsolicited
         done.sequences = 1
-        at = send_data(world, done.path, now, unsolicited)
+        at = send_data(world, int64(done.path), now, unsolicited)
         post(queue, at, DATA_ARRIVES, request, unsolicited, NOTHING)
 
 
-@engine_function
+@engine_step
 def send_data(world: World, path: int, now: int, data_bytes: int) -> int:
     """Write PDUs with ``data_bytes`` of data to the connection; gives when they are at the target."""
     by = world.paths[path]
     stream = pdu_stream_bytes(data_bytes, by.write_segment_bytes, by.header_bytes, by.digest_bytes)
-    at: int = transmit(world.links, world.log, by.link_to, now, stream, data_bytes)
+    at: int = send(world, path, NOTHING, now, stream, data_bytes)
     return at
 
 
-@engine_function
+@engine_step
 def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
     """Answer an R2T, at once or after the turnaround of the initiator."""
     turnaround_ns = world.requests[request].turnaround_ns
@@ -180,24 +231,56 @@ def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_by
         send_solicited(world, queue, now, request, burst_bytes)
 
 
-@engine_function
+@engine_step
 def send_solicited(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
     """Send one sequence of Data-Out PDUs."""
-    at = send_data(world, world.progress[request].path, now, burst_bytes)
+    at = send_data(world, int64(world.progress[request].path), now, burst_bytes)
     post(queue, at, DATA_ARRIVES, request, burst_bytes, NOTHING)
 
 
-@engine_function
-def complete(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """The status is there: free its place on the path and post the request that waited for it."""
-    asked, schedulers = world.requests[request], world.schedulers
-    world.progress[request].completed_ns = now
+@engine_step
+def take_status(rules: Rules, world: World, queue: EventQueue, now: int, request: int, status: int) -> None:
+    """A status is there: the request has ended, or the task set was full and it is asked for again."""
+    done = world.progress[request]
+    if status == STATUS_TASK_SET_FULL:
+        done.retries += 1
+        retry_ns = world.devices[world.requests[request].device_index].retry_ns
+        post(queue, now + retry_ns, READY, request, NOTHING, NOTHING)
+        return
+    done.completed_ns = now
+    done.end = GOOD if status == STATUS_GOOD else REFUSED
     world.counters[COMPLETED] += 1
-    scope = asked.scope
-    place = world.progress[request].path - schedulers.first_path[scope]
-    schedulers.outstanding[scope, place] -= 1
-    schedulers.outstanding_bytes[scope, place] -= asked.read_bytes + asked.write_bytes
-    following = int64(asked.follower)
+    scope = int64(world.requests[request].scope)
+    member = int64(done.path)
+    if world.scopes[scope].is_outer:
+        inner = world.paths[member].inner_scope
+        free_place(rules.finish_inner, world, world.options[1], now, request, inner, member)
+        member = inner
+    free_place(rules.finish, world, world.options[0], now, request, scope, member)
+    post_following(world, queue, now, request)
+
+
+@engine_function
+def free_place(
+    finish: Finish, world: World, options: Float64s, now: int, request: int, scope: int, member: int
+) -> None:
+    """The request is no longer outstanding; its policy may learn from it."""
+    asked = world.requests[request]
+    place = member - world.scopes[scope].first_member
+    data_bytes = asked.read_bytes + asked.write_bytes
+    freed = world.members[scope, place]
+    freed.outstanding -= 1
+    freed.outstanding_bytes -= data_bytes
+    completion = Completion(
+        now, place, world.progress[request].dispatched_ns, data_bytes, int64(asked.write_bytes > 0)
+    )
+    finish(completion, states_of(world, scope), world.memory[scope], options)
+
+
+@engine_step
+def post_following(world: World, queue: EventQueue, now: int, request: int) -> None:
+    """Post the request that waited for this one, or the next of the list in its place."""
+    following = int64(world.requests[request].follower)
     at = now
     if world.counters[DEPTH] > 0:
         following = world.counters[NEXT_IN_LIST]
@@ -207,4 +290,5 @@ def complete(world: World, queue: EventQueue, now: int, request: int) -> None:
     elif following != NONE:
         at += world.requests[following].after_ns
     if following != NONE:
+        world.progress[following].stream = world.progress[request].stream
         post(queue, at, READY, following, NOTHING, NOTHING)

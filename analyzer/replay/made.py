@@ -11,11 +11,14 @@ import numpy as np
 
 from analyzer.replay.agreements import Agreement
 from analyzer.replay.pacing import Pacing
-from analyzer.replay.scenario import LinkModel, Scenario, Topology
+from analyzer.replay.recorded_links import Endpoints
+from analyzer.replay.scenario import LinkModel, Scenario
 from analyzer.replay.state import NONE
-from analyzer.replay.topology import Network, Path
+from analyzer.replay.topology import End, Network, laid_out
 from analyzer.replay.workload import Host, Workload
 
+BLOCK_BYTES = 512
+FIRST_PORT = 50_000
 WIRE = LinkModel(
     rate_to_target_bps=10**9,
     rate_from_target_bps=10**9,
@@ -31,7 +34,9 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     A column is one value for all, or an array of shape (requests,): ``read_bytes``, ``write_bytes``,
     ``service_ns``, ``grant_ns``,
     ``turnaround_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
-    ``lun_index``, ``host``, ``lba``, ``is_immediate``, ``has_own_status``, ``sense_bytes``.
+    ``lun_index``, ``device``, ``host``, ``lba``, ``blocks``, ``attribute``, ``is_immediate``,
+    ``has_own_status``, ``sense_bytes``. Hosts have logical units of their own unless ``device`` says
+    otherwise.
     """
 
     def column(name: str, kind: Any, default: Any = 0) -> Any:
@@ -39,6 +44,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
 
     lun_index = column("lun_index", np.int32)
     host = column("host", np.int32)
+    device = column("device", np.int32, lun_index)
+    read_bytes, write_bytes = column("read_bytes", np.int64), column("write_bytes", np.int64)
     hosts = tuple(Host(f"initiator {index}", (index,), 1) for index in range(int(host.max(initial=0)) + 1))
     made = Workload(
         begin_ns=0,
@@ -48,8 +55,12 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         lun_index=lun_index,
         luns=int(lun_index.max(initial=0)) + 1,
         lba=column("lba", np.int64),
-        read_bytes=column("read_bytes", np.int64),
-        write_bytes=column("write_bytes", np.int64),
+        device=device,
+        devices=int(device.max(initial=0)) + 1,
+        blocks=column("blocks", np.int64, (read_bytes + write_bytes) // BLOCK_BYTES),
+        attribute=column("attribute", np.int8),
+        read_bytes=read_bytes,
+        write_bytes=write_bytes,
         is_immediate=column("is_immediate", np.bool_),
         has_own_status=column("has_own_status", np.bool_),
         sense_bytes=column("sense_bytes", np.int64),
@@ -75,17 +86,16 @@ def made_network(
 ) -> Network:
     """The paths of ``scenario``, the links used in turn; ``agreed`` are fields of ``Agreement``."""
     count = scenario.link_count or 1
-    is_mpio = scenario.topology is Topology.MPIO
-    paths = tuple(
-        Path(
-            name=f"host {host} path {place}",
-            host=host,
-            nexus=host * count + place if is_mpio else host,
-            link=host * count + place,
-            agreement=Agreement(session_index=0, **agreed),
-        )
+    sessions, connections = scenario.shape(count)
+    ends = [
+        [
+            End(Agreement(session_index=0, **agreed), links[place % len(links)], _endpoints(host, place))
+            for place in range(max(count, sessions * connections))
+        ]
         for host in range(hosts)
-        for place in range(count)
-    )
-    models = tuple(links[path.link % count % len(links)] for path in paths)
-    return Network(paths, models, count)
+    ]
+    return laid_out(scenario, ends, [f" of host {host}" for host in range(hosts)])
+
+
+def _endpoints(host: int, place: int) -> Endpoints:
+    return Endpoints(f"10.0.{host}.1", FIRST_PORT + 2 * place, "10.0.255.1", 3260)

@@ -18,29 +18,38 @@ from analyzer.provenance import provenance
 from analyzer.replay.recorded_links import CalibratedValue
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
+    BIN_NS,
+    COMMAND_REFUSED,
     DIGEST,
     EVENTS,
     GATE_HELD,
     GATE_RELEASED,
+    GOOD,
     LOG_EPISODES,
     NEVER,
     NONE,
+    REFUSED,
+    TASK_SET_FULL,
     WINDOW_CLOSED,
     WINDOW_OPENED,
     World,
+    logged,
 )
 from analyzer.replay.topology import Network
 from analyzer.replay.workload import Workload
 from analyzer.tables.folder import Outcome, Timeline
-from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS
+from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS, UTILISATION
 
 Int64s = npt.NDArray[np.int64]
 
+END_NAMES = ("unfinished", "completed", "failed")
 EPISODE_NAMES: dict[int, str] = {
     int(GATE_HELD): "gate-held",
     int(GATE_RELEASED): "gate-released",
     int(WINDOW_CLOSED): "window-closed",
     int(WINDOW_OPENED): "window-opened",
+    int(TASK_SET_FULL): "task-set-full",
+    int(COMMAND_REFUSED): "request-failed",
 }
 
 
@@ -54,12 +63,13 @@ def outcome_of(
     assumptions: tuple[str, ...],
 ) -> Outcome:
     """The outcome of a replay that has ended."""
-    is_completed = world.progress.completed_ns != NEVER
+    is_completed = world.progress.end == GOOD
     figures = _figures(workload, network, world, is_completed)
     tables = {
-        "requests": _requests(timeline, workload, world, is_completed),
+        "requests": _requests(timeline, workload, world),
         "paths": _paths(network, workload, world, is_completed),
         "events": _events(workload, world),
+        "utilisation": _utilisation(workload, world),
         "metrics": METRICS.build(figures),
     }
     linked = int((workload.pacing.predecessor != NONE).sum())
@@ -82,15 +92,13 @@ def outcome_of(
         ],
         "replayed_events": int(world.counters[EVENTS]),
         "digest": f"{int(world.counters[DIGEST]):016x}",
-        "episodes_not_kept": max(0, int(world.log.used[LOG_EPISODES]) - len(world.log.episodes)),
+        "episodes_not_kept": int(world.log[0, LOG_EPISODES]) - len(logged(world.log, LOG_EPISODES)),
         "provenance": provenance(),
     }
     return Outcome(tables, manifest)
 
 
-def _requests(
-    timeline: Timeline, workload: Workload, world: World, is_completed: npt.NDArray[np.bool_]
-) -> pa.Table:
+def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
     progress = world.progress
     tasks = timeline.arrow["tasks"]
     rows = pa.array(workload.task)
@@ -116,9 +124,11 @@ def _requests(
             "released_ns": when(progress.released_ns),
             "started_ns": when(progress.started_ns),
             "completed_ns": when(progress.completed_ns),
-            "latency_ns": np.ma.MaskedArray(progress.completed_ns - progress.ready_ns, mask=~is_completed),
-            "end": np.where(is_completed, "completed", "unfinished"),
-            "retry_count": np.zeros(count, np.int32),
+            "latency_ns": np.ma.MaskedArray(
+                progress.completed_ns - progress.ready_ns, mask=progress.completed_ns == NEVER
+            ),
+            "end": np.array(END_NAMES)[progress.end],
+            "retry_count": progress.retries.astype(np.int32),
             "reassign_count": np.zeros(count, np.int32),
         }
     )
@@ -157,9 +167,28 @@ def _paths(
     )
 
 
+def _utilisation(workload: Workload, world: World) -> pa.Table:
+    """The share of each bin of time in which each direction was sending, up to the end of the replay."""
+    width = int(world.counters[BIN_NS])
+    end = max(int(world.progress.completed_ns.max(initial=0)), 1)
+    bins = min(-(-end // width), world.busy_ns.shape[1])
+    directions = len(world.links)
+    begins = np.arange(bins) * width
+    busy = world.busy_ns[:, :bins]
+    return UTILISATION.build(
+        {
+            "link_index": np.repeat(np.arange(directions, dtype=np.int32) // 2, bins),
+            "from_target": np.repeat(np.arange(directions) % 2 == 1, bins),
+            "begin_ns": np.tile(begins + workload.begin_ns, directions),
+            "width_ns": np.full(bins * directions, width, np.int64),
+            "busy_share": (busy / width).reshape(-1),
+        }
+    )
+
+
 def _events(workload: Workload, world: World) -> pa.Table:
-    kept = min(int(world.log.used[LOG_EPISODES]), len(world.log.episodes))
-    episodes = world.log.episodes[:kept]
+    episodes = logged(world.log, LOG_EPISODES)
+    kept = len(episodes)
     request = episodes[:, 3]
     return OUTCOME_EVENTS.build(
         {
@@ -184,7 +213,7 @@ def _figures(
         is_completed=is_completed,
         read_bytes=workload.read_bytes,
         written_bytes=workload.write_bytes,
-        order_wait_ns=progress.released_ns - progress.arrived_ns,
+        order_wait_ns=np.maximum(progress.released_ns - progress.arrived_ns, 0),
     )
     rows: list[tuple[str, float | None, str]] = [
         (item.name, measured[item.name], item.unit) for item in MEASURES
@@ -202,6 +231,13 @@ def _figures(
     held = (progress.sent_ns - progress.dispatched_ns)[is_completed]
     rows.append(("window_wait_ns_mean", float(held.mean()) if len(held) else None, "ns"))
     rows.append(("window_waited", float((held > 0).sum()), "requests"))
+    gated = (progress.released_ns - progress.arrived_ns)[is_completed]
+    rows.append(("order_waited", float((gated > 0).sum()), "requests"))
+    rows.append(("task_set_full", float(progress.retries.sum()), "responses"))
+    rows.append(("failed", float((progress.end == REFUSED).sum()), "requests"))
+    rows.append(("broken_sequences", float(world.devices.broken_sequences.sum()), "requests"))
+    rows.append(("cache_hits", float(world.devices.cache_hits.sum()), "requests"))
+    rows.append(("packets_lost", float(world.lanes.lost.sum()), "packets"))
     device = (progress.started_ns - progress.released_ns)[is_completed]
     rows.append(("data_and_queue_wait_ns_mean", float(device.mean()) if len(device) else None, "ns"))
     return {

@@ -7,7 +7,7 @@ was long enough to show is not made up: sending then takes no time, and that is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,16 @@ class CalibratedValue:
     value: float | int | str | None
     unit: str
     rests_on: str
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Both ends of a TCP connection."""
+
+    initiator_address: str
+    initiator_port: int
+    target_address: str
+    target_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,8 @@ class RecordedLinks:
     rate_from_target_bps: Int64s
     pdus: PduColumns
     values: tuple[CalibratedValue, ...]
+    endpoints: tuple[Endpoints, ...] = ()
+    """Shape (connections,)."""
 
 
 def recorded_links(timeline: Timeline) -> RecordedLinks:
@@ -100,8 +112,17 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
         way = "from target" if lane % 2 else "to target"
         values.append(CalibratedValue(f"rate {way}, {names[lane // 2]}", rate or None, "bit/s", rests_on))
     _share_rates(rates, names, values)
+    endpoints = zip(*(timeline.values("connections", field.name) for field in fields(Endpoints)), strict=True)
     return RecordedLinks(
-        names, link_of, mtu, rtt, rates[0::2], rates[1::2], _with_beginnings(pdus, rates, mtu), tuple(values)
+        names,
+        link_of,
+        mtu,
+        rtt,
+        rates[0::2],
+        rates[1::2],
+        _with_beginnings(pdus, rates, mtu),
+        tuple(values),
+        tuple(Endpoints(str(one[0]), int(one[1]), str(one[2]), int(one[3])) for one in endpoints),
     )
 
 

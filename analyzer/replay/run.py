@@ -20,25 +20,37 @@ from analyzer.replay.agreements import agreements_of
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
 from analyzer.replay.made import made_network, made_workload
 from analyzer.replay.outcome import outcome_of
-from analyzer.replay.policies import POLICIES
-from analyzer.replay.policies.interface import Choose, Policy, example_arguments
+from analyzer.replay.policies import POLICY_BY_NAME
+from analyzer.replay.policies.interface import (
+    Choose,
+    Finish,
+    Policy,
+    Rules,
+    example_arguments,
+    example_completion,
+)
 from analyzer.replay.recorded_links import recorded_links
-from analyzer.replay.scenario import Pacing, Scenario, Topology, scenario_of
+from analyzer.replay.scenario import Pacing, Scenario
 from analyzer.replay.service_times import service_times
 from analyzer.replay.state import (
+    BIN_NS,
     COMPLETED,
     COUNTERS,
     DEPTH,
-    DEVICE,
     ENDED,
+    FIRST_BIN_NS,
     NEXT_IN_LIST,
     NEXT_UNPROMPTED,
     NONE,
+    NOW_NS,
     QUEUE_FULL,
     READY,
     REQUEST,
+    SEED,
+    SIMPLE,
+    USAGE_BINS,
     WRONG_PATH,
-    Log,
+    Int64s,
     World,
     fresh_log,
     fresh_progress,
@@ -46,12 +58,16 @@ from analyzer.replay.state import (
 )
 from analyzer.replay.topology import (
     Network,
+    device_records,
+    lane_records,
     link_records,
     network_of,
     nexus_records,
     path_records,
-    scheduler_arrays,
+    schedulers_of,
+    task_set_records,
 )
+from analyzer.replay.words import scenario_of
 from analyzer.replay.workload import Workload, workload_of
 from analyzer.tables.folder import Outcome, Timeline
 
@@ -65,7 +81,7 @@ HIDDEN_SHARE = 0.05
 
 def replay(
     timeline: Timeline,
-    policy: str,
+    policy: str | Scenario,
     *,
     pacing: str = "closed",
     seed: int = 0,
@@ -73,16 +89,19 @@ def replay(
     links: Any = None,
     target: Any = None,
     progress: Progress | None = None,
-    log: Log | None = None,
+    log: Int64s | None = None,
 ) -> Outcome:
-    """Run the workload of ``timeline`` under ``policy``, given as ``TOPOLOGY/POLICY`` or ``as-recorded``.
+    """Run the workload of ``timeline`` under ``policy``: ``TOPOLOGY/POLICY``, ``as-recorded`` or a Scenario.
 
+    A Scenario (``scenario_files.read_scenarios`` gives them) carries its own pacing, seed, links and target.
     ``links`` and ``target`` override what the recording shows (``scenario.LinkModel``,
     ``TargetModel``, or mappings of their fields). ``progress`` is called with requests completed
     and asked for. ``log`` takes down events and transfers, for checks. Raises UnusableInputError
     for a scenario that makes no sense, or a timeline without commands.
     """
-    scenario = scenario_of(policy, pacing=pacing, seed=seed, links=links, target=target)
+    scenario = policy
+    if not isinstance(scenario, Scenario):
+        scenario = scenario_of(scenario, pacing=pacing, seed=seed, links=links, target=target)
     if faults:
         raise UnusableInputError("this version replays links that stay up", source="--fault")
     recorded = recorded_links(timeline)
@@ -93,25 +112,31 @@ def replay(
     if scenario.link_count is None and not scenario.is_baseline:
         scenario = scenario.model_copy(update={"link_count": network.link_count})
     world = world_of(scenario, workload, network, log or fresh_log(episodes=EPISODES_KEPT))
-    run(world, scenario.declared_policy, progress)
+    run(world, scenario, progress)
     values = recorded.values + service.values + windows
     return outcome_of(timeline, workload, scenario, network, world, values, _assumptions(scenario, workload))
 
 
-def prepare() -> None:
-    """Compile the engine and every declared policy, or load them from Numba's cache, on one tiny request."""
+def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> None:
+    """Compile the engine and the policies of ``scenarios``, or load them, on a tiny workload."""
     workload = made_workload(2, read_bytes=512)
-    for policy in POLICIES:
-        scenario = Scenario(topology=Topology.MCS, link_count=2, policy=policy.name)
-        run(world_of(scenario, workload, made_network(scenario), fresh_log()), policy)
+    done: set[tuple[str, str]] = set()
+    for one in scenarios:
+        scenario = one if isinstance(one, Scenario) else scenario_of(one)
+        if (scenario.policy, scenario.inner_policy) not in done:
+            done.add((scenario.policy, scenario.inner_policy))
+            world = world_of(scenario, workload, made_network(scenario), fresh_log())
+            run(world, scenario)
 
 
-def world_of(scenario: Scenario, workload: Workload, network: Network, log: Log) -> World:
+def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int64s) -> World:
     """The arrays that the engine works on, at the moment before anything happens."""
-    schedulers, scope = scheduler_arrays(network, scenario, workload)
+    schedulers = schedulers_of(network, scenario, workload)
     paced = scenario.pacing is Pacing.CLOSED
     predecessor = workload.pacing.predecessor if paced else np.full(len(workload), NONE, np.int32)
     after = np.where(predecessor == NONE, workload.issued_ns, workload.pacing.think_ns)
+    if scenario.time_scale != 1:
+        after = np.rint(after * scenario.time_scale).astype(np.int64)
     if scenario.pacing is Pacing.DEPTH:
         after = np.zeros(len(workload), np.int64)
     follower = np.full(len(workload), NONE, np.int32)
@@ -124,13 +149,21 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Log)
     ring = 1 << int(nexuses.window.max()).bit_length()
     counters = np.zeros(COUNTERS, np.int64)
     counters[DEPTH] = scenario.depth or 0
+    counters[SEED] = scenario.seed
+    counters[BIN_NS] = FIRST_BIN_NS
+    counters[NEXT_UNPROMPTED], next_unprompted = _unprompted(predecessor, after, scenario)
+    links = link_records(network.links)
+    outer_scopes = workload.luns if scenario.is_by_session else len(workload.hosts)
     return World(
         requests=records(
             REQUEST,
             len(workload),
-            scope=scope,
+            scope=schedulers.scope,
             lun=workload.lun_index,
+            device_index=workload.device,
             lba=workload.lba,
+            blocks=workload.blocks,
+            attribute=workload.attribute if scenario.target.attributes == "honoured" else SIMPLE,
             read_bytes=workload.read_bytes,
             write_bytes=workload.write_bytes,
             is_immediate=workload.is_immediate,
@@ -142,45 +175,63 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Log)
             recorded_path=workload.recorded_path,
             predecessor=predecessor,
             follower=follower,
+            next_unprompted=next_unprompted,
             after_ns=after,
         ),
         progress=fresh_progress(len(workload)),
-        paths=path_records(network),
-        links=link_records(network.links),
+        paths=path_records(network, scenario, outer_scopes),
+        links=links,
+        lanes=lane_records(network, scenario),
         nexuses=nexuses,
         arrived=np.full((len(nexuses), ring), NONE, np.int64),
-        devices=records(
-            DEVICE, workload.luns, servers=scenario.target.servers, queue_first=NONE, queue_last=NONE
-        ),
-        schedulers=schedulers,
+        devices=device_records(scenario, workload),
+        task_sets=task_set_records(scenario, workload, len(nexuses)),
+        scopes=schedulers.scopes,
+        members=schedulers.members,
+        memory=schedulers.memory,
+        options=_options(scenario),
+        busy_ns=np.zeros((len(links), USAGE_BINS), np.int64),
         log=log,
-        unprompted=_unprompted(predecessor, after, scenario),
-        options=np.array(scenario.option_values or [0.0], np.float64),
         counters=counters,
     )
 
 
-def _unprompted(predecessor: Any, after: Any, scenario: Scenario) -> Any:
-    """Requests that wait for no other, in order of the time they are asked for."""
-    if scenario.pacing is Pacing.DEPTH:
-        return np.zeros(0, np.int64)
+def _unprompted(predecessor: Any, after: Any, scenario: Scenario) -> tuple[int, Any]:
+    """The first request that waits for no other, and the next of each of them, in order of time."""
+    following = np.full(len(predecessor), NONE, np.int32)
     free = np.flatnonzero(predecessor == NONE)
-    return free[np.argsort(after[free], kind="stable")]
+    if scenario.pacing is Pacing.DEPTH or not len(free):
+        return NONE, following
+    free = free[np.argsort(after[free], kind="stable")]
+    following[free[:-1]] = free[1:]
+    return int(free[0]), following
 
 
-def run(world: World, policy: Policy, progress: Progress | None = None) -> None:
-    """Run a world to its end. Every request then has completed; anything else is a broken invariant."""
-    choose = compiled(policy)
+def _options(scenario: Scenario) -> Any:
+    """The options of both policies, shape (2, options of the one that has more)."""
+    both = (scenario.option_values, scenario.inner_option_values)
+    options = np.zeros((2, max(1, *map(len, both))), np.float64)
+    for row, values in zip(options, both, strict=True):
+        row[: len(values)] = values
+    return options
+
+
+def run(world: World, scenario: Scenario, progress: Progress | None = None) -> None:
+    """Run a world to its end. Every request then has ended; anything else is a broken invariant.
+
+    Raises UnusableInputError where a user's policy names a path that there is not.
+    """
+    rules = rules_of(scenario)
     reserve = _reserve(world)
     queue = empty_queue(min(MAX_SLOTS, max(QUEUE_BEGINS_WITH, 4 * reserve)))
     queue = _begin(world, queue, reserve)
     total = len(world.requests.scope)
     while True:
-        state = engine.run_events(choose, world, queue, reserve, EVENTS_AT_A_TIME)
+        state = engine.run_events(rules, world, queue, reserve, EVENTS_AT_A_TIME)
         if state == QUEUE_FULL:
             queue = grown(queue, min(MAX_SLOTS, 2 * len(queue.at_ns)))
         elif state == WRONG_PATH:
-            raise RuntimeError(f"policy {policy.name} named a path that there is not")
+            _complain_of_choice(scenario, int(world.counters[NOW_NS]))
         if progress is not None:
             progress(int(world.counters[COMPLETED]), total)
         if state == ENDED:
@@ -193,40 +244,81 @@ def _begin(world: World, queue: EventQueue, reserve: int) -> EventQueue:
     """Post the requests that come first."""
     depth = int(world.counters[DEPTH])
     if depth == 0:
-        if len(world.unprompted):
-            first = int(world.unprompted[0])
-            world.counters[NEXT_UNPROMPTED] = 1
+        first = int(world.counters[NEXT_UNPROMPTED])
+        if first != NONE:
+            world.counters[NEXT_UNPROMPTED] = world.requests[first].next_unprompted
+            world.progress[first].stream = first
             post(queue, int(world.requests[first].after_ns), READY, first, 0, 0)
         return queue
     begun = min(depth, len(world.requests.scope))
     queue = grown(queue, min(MAX_SLOTS, len(queue.at_ns) + begun)) if begun > reserve else queue
     for request in range(begun):
+        world.progress[request].stream = request
         post(queue, 0, READY, request, 0, 0)
     world.counters[NEXT_IN_LIST] = begun
     return queue
 
 
+def _complain_of_choice(scenario: Scenario, now_ns: int) -> None:
+    """A policy gave no usable path: the mistake of its author, who is the user or we."""
+    wrong = f"names a path that is not there or not usable, {now_ns} ns from the beginning"
+    for name in (scenario.policy, scenario.inner_policy):
+        if name not in POLICY_BY_NAME:
+            raise UnusableInputError(wrong, source=name)
+    raise RuntimeError(f"policy {scenario.policy} {wrong}")
+
+
 def _reserve(world: World) -> int:
     """The most events that one event may post.
 
-    A window full of commands with their unsolicited data, or of commands that pass the gate, or the
-    R2Ts of one write.
+    A window full of commands with their unsolicited data, or of commands that pass the gate and let
+    their connections be read, or the R2Ts of one write.
     """
     ring = world.arrived.shape[1]
     r2ts = int(world.paths.max_outstanding_r2t.max())
-    return int(2 * ring + r2ts + 8)
+    return int(3 * ring + r2ts + 8)
+
+
+def rules_of(scenario: Scenario) -> Rules:
+    """The policies of a scenario as the engine takes them."""
+    return Rules(
+        *compiled(scenario.declared_policy),
+        *compiled(scenario.declared_inner_policy if scenario.is_nested else scenario.declared_policy),
+    )
 
 
 @functools.cache
-def compiled(policy: Policy) -> Choose:
-    """The policy as a first-class function of the engine's signature; as it is where nothing is compiled."""
+def compiled(policy: Policy) -> tuple[Choose, Finish]:
+    """The functions of a policy as first-class functions; as they are where nothing is compiled.
+
+    Raises UnusableInputError where Numba cannot compile a user's policy.
+    """
     if getattr(numba.config, "DISABLE_JIT", False):
-        return policy.choose
+        return policy.choose, policy.finish
+    choose = _compiled_function(policy, policy.choose, example_arguments())
+    return choose, _compiled_function(policy, policy.finish, example_completion())
+
+
+def _compiled_function(policy: Policy, function: Any, arguments: tuple[Any, ...]) -> Any:
     typeof: Any = numba.typeof
-    signature = numba.types.int64(*(typeof(argument) for argument in example_arguments()))
-    with kept_beside_its_sources(policy.choose):
-        function: Choose = numba.cfunc(signature, cache=True)(policy.choose)
-    return function
+    signature = numba.types.int64(*(typeof(argument) for argument in arguments))
+    is_ours = policy.name in POLICY_BY_NAME
+    plain = getattr(function, "py_func", function)
+    try:
+        with kept_beside_its_sources(plain):
+            return numba.cfunc(signature, cache=is_ours)(plain)
+    except numba.core.errors.NumbaError as error:
+        if is_ours:
+            raise
+        raise UnusableInputError(_numba_words(str(error)), source=policy.name) from None
+
+
+def _numba_words(text: str) -> str:
+    """What Numba has against a function, as one line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = next((line for line in lines if not line.startswith(("Failed in", "\x1b", "File "))), "")
+    place = next((line for line in lines if line.startswith("File ")), "")
+    return f"cannot be compiled: {said} {place}".strip()
 
 
 def _assumptions(scenario: Scenario, workload: Workload) -> tuple[str, ...]:

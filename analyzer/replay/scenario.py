@@ -1,27 +1,25 @@
 """What a replay is asked to do, as one validated value: topology, policy, pacing, links, target, seed.
 
-Also reads the words of ``--with`` and ``--pacing``. Mistakes end in UnusableInputError naming the
-option and the place in it. Knows no timeline: what a scenario leaves open (``None``) is filled from
-calibration.
+Knows no timeline: what a scenario leaves open (``None``) is filled from calibration. The words of
+``--with`` are read in ``words.py``, scenario files in ``scenario_files.py``.
 """
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from analyzer.errors import UnusableInputError
-from analyzer.replay.policies import POLICIES, POLICY_BY_NAME
 from analyzer.replay.policies.interface import Policy
+from analyzer.replay.policies.loading import policy_named
+from analyzer.replay.state import GATES
 
 MAX_LINKS = 64
 MAX_WINDOW = 4096
 BASELINE = "as-recorded"
-
-_WITH = re.compile(r"(?P<topology>[a-z-]+)(:(?P<links>\d+))?(/(?P<policy>[^()]+)(\((?P<options>[^()]*)\))?)?")
+LOSS_UNIT = 1_000_000_000
+DEFAULT_REORDER_LINKS = 2.3
 
 
 class Topology(StrEnum):
@@ -30,7 +28,18 @@ class Topology(StrEnum):
     SINGLE = "single"  # one session with one connection
     MCS = "mcs"  # one session, one connection on each link: one order over all
     MPIO = "mpio"  # one session with one connection on each link: an order for each
+    BOND = "bond"  # several links under one address; sessions and connections do not see them
     AS_RECORDED = "as-recorded"  # the recorded sessions, connections and links
+
+
+class BondMode(StrEnum):
+    """How a bond of links chooses one (Linux Documentation/networking/bonding.rst)."""
+
+    BALANCE_RR = "balance-rr"  # packet by packet: one connection uses all links, and is reordered
+    ACTIVE_BACKUP = "active-backup"  # one link, the others stand by
+    LAYER2 = "layer2"  # 802.3ad or balance-xor by MAC addresses
+    LAYER2_3 = "layer2+3"  # by MAC and IP addresses
+    LAYER3_4 = "layer3+4"  # by IP addresses and ports
 
 
 class Pacing(StrEnum):
@@ -62,29 +71,89 @@ class LinkModel(_Value):
     # Of those, the bytes that count towards the MTU (IP and TCP).
     header_in_mtu_bytes: Annotated[int, Field(ge=0, le=120)] = 52
     bucket_bytes: Annotated[int, Field(ge=0, le=1 << 30)] = 0
+    # A packet leaves first and is paid for then: how a Linux tbf with a bucket of one packet was measured.
+    is_postpaid: bool = False
+    # An acknowledgement goes back for so many packets; 0: they take no time.
+    packets_per_ack: Annotated[int, Field(ge=0, le=64)] = 0
+    # What TCP adds to every connection on the link.
+    jitter_ns: Annotated[int, Field(ge=0, le=10**11)] = 0
+    loss_per_billion: Annotated[int, Field(ge=0, le=LOSS_UNIT // 10)] = 0
+    window_bytes: Annotated[int, Field(ge=0, le=1 << 34)] = 0
+    idle_restart_ns: Annotated[int, Field(ge=0, le=10**12)] = 0
 
 
 class TargetModel(_Value):
-    """The target. None is taken from the capture; ``servers`` 0 is no limit."""
+    """The target. None is taken from the capture; a number of 0 is no limit, or leaves the thing out.
 
-    gate: Annotated[str, Field(pattern="^(in-order|none)$")] = "in-order"
+    ``depth`` commands are taken by a logical unit; one more meets TASK SET FULL and comes again after
+    ``retry_ns``. ``bytes_per_s`` is the medium, ``seek_ns`` what a broken sequence costs.
+    """
+
+    gate: Annotated[str, Field(pattern="^(" + "|".join(GATES) + ")$")] = "in-order"
     window: Annotated[int, Field(ge=1, le=MAX_WINDOW)] | None = None
     window_follows: Annotated[str, Field(pattern="^(arrival|completion)$")] | None = None
     servers: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     service_ns: Annotated[int, Field(ge=0, le=10**12)] | None = None
+    depth: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    retry_ns: Annotated[int, Field(ge=1, le=10**12)] = 3_000_000
+    # TST of the Control mode page: one task set for all nexuses (0), or one for each (1).
+    task_sets: Annotated[str, Field(pattern="^(shared|per-nexus)$")] = "per-nexus"
+    # QUEUE ALGORITHM MODIFIER of the Control mode page: 1 or 0.
+    reordering: Annotated[str, Field(pattern="^(unrestricted|restricted)$")] = "unrestricted"
+    # Recorded service times hold what the target did with task attributes already; "honoured" keeps
+    # SIMPLE, ORDERED and HEAD OF QUEUE on top of them.
+    attributes: Annotated[str, Field(pattern="^(as-timed|honoured)$")] = "as-timed"
+    scheduler: Annotated[str, Field(pattern="^(arrival|sorting)$")] = "arrival"
+    seek_ns: Annotated[int, Field(ge=0, le=10**12)] = 0
+    bytes_per_s: Annotated[int, Field(ge=0, le=10**13)] = 0
+    cached_ns: Annotated[int, Field(ge=0, le=10**12)] = 0
+    read_ahead_blocks: Annotated[int, Field(ge=0, le=1 << 32)] = 0
+    write_cache_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 0
+
+
+class Negotiated(_Value):
+    """What initiator and target would agree on instead of what they did; None is as recorded."""
+
+    immediate_data: bool | None = None
+    initial_r2t: bool | None = None
+    first_burst_bytes: Annotated[int, Field(ge=512, le=(1 << 24) - 1)] | None = None
+    max_burst_bytes: Annotated[int, Field(ge=512, le=(1 << 24) - 1)] | None = None
+    max_outstanding_r2t: Annotated[int, Field(ge=1, le=256)] | None = None
+    read_segment_bytes: Annotated[int, Field(ge=512, le=(1 << 24) - 1)] | None = None
+    write_segment_bytes: Annotated[int, Field(ge=512, le=(1 << 24) - 1)] | None = None
+
+
+Count = Annotated[int, Field(ge=1, le=MAX_LINKS)]
+OptionValue = float | str | tuple[int, ...]
 
 
 class Scenario(_Value):
-    """One what-if. ``link_count`` None is the recorded number; ``links`` are used in turn by the paths."""
+    """One what-if. ``link_count`` None is the recorded number; ``links`` are used in turn by the paths.
 
+    ``sessions`` and ``connections`` (of each session) are what a bond carries; for ``mpio`` the sessions
+    are the links' and ``connections`` those of each session. Where both are more than one, ``policy``
+    chooses a session and ``inner_policy`` a connection of it.
+    """
+
+    name: str | None = None
     topology: Topology
-    link_count: Annotated[int, Field(ge=1, le=MAX_LINKS)] | None = None
+    link_count: Count | None = None
+    sessions: Count = 1
+    connections: Count = 1
+    bond_mode: BondMode | None = None
+    reorder_links: Annotated[float, Field(ge=1, le=MAX_LINKS)] = DEFAULT_REORDER_LINKS
     policy: str
-    policy_options: dict[str, float | str] = {}
+    policy_options: dict[str, OptionValue] = {}
+    inner_policy: str = "round-robin"
+    inner_policy_options: dict[str, OptionValue] = {}
     pacing: Pacing = Pacing.CLOSED
     depth: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
-    links: tuple[LinkModel, ...] = (LinkModel(),)
+    time_scale: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+    links: Annotated[tuple[LinkModel, ...], Field(min_length=1)] = (LinkModel(),)
+    are_links_shared: bool = False
     target: TargetModel = TargetModel()
+    negotiated: Negotiated = Negotiated()
+    processor_ns: Annotated[int, Field(ge=0, le=10**10)] = 0
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
 
     @property
@@ -93,14 +162,49 @@ class Scenario(_Value):
         return self.topology is Topology.AS_RECORDED
 
     @property
+    def is_nested(self) -> bool:
+        """Whether first a session is chosen and then one of its connections."""
+        several = self.sessions > 1 or self.topology is Topology.MPIO
+        return several and self.connections > 1
+
+    @property
+    def is_by_session(self) -> bool:
+        """Whether the policy chooses among sessions, for each logical unit."""
+        return self.topology is Topology.MPIO or self.sessions > 1
+
+    def shape(self, recorded_paths: int) -> tuple[int, int]:
+        """Sessions of a host and connections of each, for a host with so many recorded paths."""
+        count = self.link_count or recorded_paths
+        if self.topology is Topology.MCS:
+            return 1, count
+        if self.topology is Topology.MPIO:
+            return count, self.connections
+        return self.sessions, self.connections
+
+    @property
     def label(self) -> str:
+        """The name given to it, or the scenario in the words of ``--with``."""
+        return self.name or self.words
+
+    @property
+    def words(self) -> str:
         """The scenario in the words of ``--with``."""
         if self.is_baseline:
             return BASELINE
-        count = f":{self.link_count}" if self.topology is not Topology.SINGLE and self.link_count else ""
-        options = ",".join(f"{name}={_number_text(value)}" for name, value in self.policy_options.items())
-        policy = "-" if self.topology is Topology.SINGLE and self.policy == "failover-only" else self.policy
-        return f"{self.topology}{count}/{policy}" + (f"({options})" if options else "")
+        topology = str(self.topology)
+        if self.topology is not Topology.SINGLE and self.link_count:
+            topology += f":{self.link_count}"
+        if self.bond_mode:
+            topology += f":{self.bond_mode}"
+            topology += f"xmpio:{self.sessions}" if self.sessions > 1 else ""
+        topology += f"xmcs:{self.connections}" if self.connections > 1 else ""
+        policy = self.policy + _options_text(self.policy_options)
+        is_alone = self.topology in (Topology.SINGLE, Topology.BOND) and self.shape(1) == (1, 1)
+        if is_alone and policy == "failover-only":
+            policy = "-"
+        if self.is_nested:
+            policy += f"+{self.inner_policy}" + _options_text(self.inner_policy_options)
+        return f"{topology}/{policy}"
 
     @property
     def pacing_text(self) -> str:
@@ -110,133 +214,50 @@ class Scenario(_Value):
     @property
     def declared_policy(self) -> Policy:
         """The policy that ``policy`` names."""
-        return POLICY_BY_NAME[self.policy]
+        return policy_named(self.policy)
+
+    @property
+    def declared_inner_policy(self) -> Policy:
+        """The policy that ``inner_policy`` names."""
+        return policy_named(self.inner_policy)
 
     @property
     def option_values(self) -> list[float]:
-        """The options of the policy in declared order, choices as their place."""
-        values = []
-        for option in self.declared_policy.options:
-            given = self.policy_options.get(option.name, option.default)
-            values.append(float(option.choices.index(given)) if isinstance(given, str) else float(given))
-        return values
+        """The scalar options of the policy in declared order, choices as their place."""
+        return _option_values(self.declared_policy, self.policy_options)
+
+    @property
+    def inner_option_values(self) -> list[float]:
+        """The same of the inner policy."""
+        return _option_values(self.declared_inner_policy, self.inner_policy_options)
 
 
-def scenario_of(
-    words: str, *, pacing: str = "closed", seed: int = 0, links: Any = None, target: Any = None
-) -> Scenario:
-    """The scenario of a ``--with`` argument and its companions.
-
-    ``links`` is a LinkModel, a mapping of its fields, or a sequence of them (one for each path); ``target``
-    a TargetModel or a mapping. Raises UnusableInputError naming the option and what is wrong in it.
-    """
-    match = _WITH.fullmatch(words.strip())
-    if match is None:
-        raise UnusableInputError(
-            f"{words!r} is not TOPOLOGY/POLICY, for example mcs:2/round-robin", source="--with"
-        )
-    topology = _topology(match["topology"], words)
-    policy, options = _policy(topology, match["policy"], match["options"], words)
-    count = int(match["links"]) if match["links"] else None
-    if topology is Topology.SINGLE:
-        if count not in (None, 1):
-            raise UnusableInputError("single has one link", source="--with", place=words)
-        count = 1
-    if topology is Topology.AS_RECORDED and count is not None:
-        raise UnusableInputError("as-recorded takes no number of links", source="--with", place=words)
-    pace, depth = _pacing(pacing)
-    given: dict[str, Any] = {
-        "topology": topology,
-        "link_count": count,
-        "policy": policy.name,
-        "policy_options": options,
-        "pacing": pace,
-        "depth": depth,
-        "seed": seed,
-    }
-    if links is not None:
-        given["links"] = (links,) if isinstance(links, (LinkModel, dict)) else tuple(links)
-        if not given["links"]:
-            raise UnusableInputError("no link is given", source="links")
-    if target is not None:
-        given["target"] = target
-    try:
-        return Scenario.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise UnusableInputError(first["msg"].lower(), source="scenario", place=place) from None
+def path_values(policy: Policy, options: dict[str, OptionValue], count: int) -> list[int]:
+    """What the option of ``policy`` with a number for each path gives ``count`` paths."""
+    option = policy.path_option
+    if option is None:
+        return [0] * count
+    given = options.get(option.name, ())
+    assert isinstance(given, tuple)
+    return [int(one) for one in given[:count]] + [int(option.default)] * (count - len(given))
 
 
-def _topology(name: str, words: str) -> Topology:
-    try:
-        return Topology(name)
-    except ValueError:
-        known = ", ".join(Topology)
-        raise UnusableInputError(
-            f"no topology {name!r}; there are {known}", source="--with", place=words
-        ) from None
-
-
-def _policy(
-    topology: Topology, name: str | None, options: str | None, words: str
-) -> tuple[Policy, dict[str, float | str]]:
-    if topology is Topology.AS_RECORDED:
-        if name not in (None, BASELINE):
-            raise UnusableInputError(
-                "the recorded topology keeps the recorded paths and takes no policy",
-                source="--with",
-                place=words,
-            )
-        name = BASELINE
-    if name == "-" and topology is Topology.SINGLE:
-        name = "failover-only"
-    if name is None or name == "-":
-        raise UnusableInputError("names no policy", source="--with", place=words)
-    if name not in POLICY_BY_NAME:
-        known = ", ".join(policy.name for policy in POLICIES)
-        raise UnusableInputError(f"no policy {name!r}; there are {known}", source="--with", place=words)
-    policy = POLICY_BY_NAME[name]
-    return policy, _options(policy, options, words)
-
-
-def _options(policy: Policy, text: str | None, words: str) -> dict[str, float | str]:
-    declared = {option.name: option for option in policy.options}
-    values: dict[str, float | str] = {}
-    for item in (text or "").split(","):
-        if not item.strip():
-            continue
-        name, equals, value = (part.strip() for part in item.partition("="))
-        if name not in declared:
-            known = ", ".join(declared) or "none"
-            raise UnusableInputError(
-                f"{policy.name} has no option {name!r}; its options: {known}", source="--with", place=words
-            )
-        option = declared[name]
-        if option.choices:
-            if value not in option.choices:
-                raise UnusableInputError(
-                    f"{name} is one of {', '.join(option.choices)}", source="--with", place=words
-                )
-            values[name] = value
-            continue
-        try:
-            values[name] = float(value)
-        except ValueError:
-            raise UnusableInputError(f"{name} wants a number", source="--with", place=words) from None
-        if not equals or not float(values[name]) >= option.minimum:
-            raise UnusableInputError(f"{name} is at least {option.minimum:g}", source="--with", place=words)
+def _option_values(policy: Policy, options: dict[str, OptionValue]) -> list[float]:
+    values = []
+    for option in policy.scalar_options:
+        given = options.get(option.name, option.default)
+        assert not isinstance(given, tuple)
+        values.append(float(option.choices.index(given)) if isinstance(given, str) else float(given))
     return values
 
 
-def _pacing(words: str) -> tuple[Pacing, int | None]:
-    name, colon, number = words.strip().partition(":")
-    if name == Pacing.DEPTH and number.isdecimal() and 0 < int(number) <= 1 << 20:
-        return Pacing.DEPTH, int(number)
-    if not colon and name in (Pacing.RECORDED, Pacing.CLOSED):
-        return Pacing(name), None
-    raise UnusableInputError(f"{words!r} is none of recorded, closed, depth:N", source="--pacing")
+def _options_text(options: dict[str, OptionValue]) -> str:
+    if not options:
+        return ""
+    return "(" + ",".join(f"{name}={_value_text(value)}" for name, value in options.items()) + ")"
 
 
-def _number_text(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _value_text(value: OptionValue) -> str:
+    if isinstance(value, tuple):
+        return ":".join(str(one) for one in value)
+    return value if isinstance(value, str) else f"{value:.15g}"

@@ -1,36 +1,81 @@
-"""What the target does: the ordering gate, the asking for write data, the device, and the answer.
+"""What the target does: reading its connections, the ordering gate, asking for write data, the answer.
 
 A command that has arrived whole passes the gate of its session, gets its data in, is served by
-its logical unit and answered on its own connection. The device serves any number of requests at once, or
-``servers`` of them with the others waiting in order of arrival.
+its logical unit (devices.py) and answered on its own connection. Gates: in order, as RFC 7143 has it and LIO
+and tgt do; blocking, as istgt does; refusing what comes too late, as SPDK does; none.
 """
 
 from __future__ import annotations
 
-from analyzer.replay.compiled import engine_function, int64
-from analyzer.replay.event_queue import EventQueue, post
+from analyzer.replay.compiled import engine_function, engine_step, int64
+from analyzer.replay.connections import send
+from analyzer.replay.devices import enter, has_room, leave, next_of_device, serve_if_whole
+from analyzer.replay.event_queue import EventQueue, keep, let_go, post
 from analyzer.replay.initiator import note_episode
 from analyzer.replay.state import (
+    BLOCKED_AT_MOST_NS,
+    COMMAND_ARRIVES,
+    COMMAND_REFUSED,
+    CONNECTION_READS,
+    FROM_TARGET,
+    GATE_BLOCKING,
     GATE_HELD,
-    GATE_IN_ORDER,
+    GATE_NONE,
+    GATE_REFUSING,
     GATE_RELEASED,
+    GATE_TIMEOUT,
     GRANT,
     NONE,
     NOTHING,
     R2T_ARRIVES,
-    SERVICE_ENDS,
     STAGE_GRANTED,
     STAGE_RELEASED,
-    STAGE_SENT,
     STATUS_ARRIVES,
+    STATUS_GOOD,
+    STATUS_REFUSED,
+    STATUS_TASK_SET_FULL,
+    TASK_SET_FULL,
     WINDOW_BY_ARRIVAL,
     WINDOW_BY_COMPLETION,
     World,
 )
-from analyzer.replay.wire import pdu_stream_bytes, transmit
+from analyzer.replay.wire import pdu_stream_bytes
 
 
-@engine_function
+@engine_step
+def reaches_target(world: World, queue: EventQueue, now: int, kind: int, subject: int, value: int) -> None:
+    """A command or a sequence of data is at the target: read it, unless its connection is not being read.
+
+    With CONNECTION_READS the target reads on: one thing that lies unread at a time, until it has to
+    stop again.
+    """
+    index = subject if kind == CONNECTION_READS else int64(world.progress[subject].path)
+    path = world.paths[index]
+    request = subject
+    if kind == CONNECTION_READS:
+        if path.blocked_by != NONE or path.unread_first == NONE:
+            return
+        slot = path.unread_first
+        path.unread_first = queue.next_kept[slot]
+        kind, request, value = queue.number[slot], queue.subject[slot], queue.value[slot]
+        let_go(queue, slot)
+    elif path.blocked_by != NONE or path.unread_first != NONE:
+        slot = keep(queue, kind, request, value)
+        if path.unread_first == NONE:
+            path.unread_first = slot
+        else:
+            queue.next_kept[path.unread_last] = slot
+        path.unread_last = slot
+        return
+    if kind == COMMAND_ARRIVES:
+        command_arrives(world, queue, now, request)
+    else:
+        data_arrives(world, queue, now, request, value)
+    if path.unread_first != NONE and path.blocked_by == NONE:
+        post(queue, now, CONNECTION_READS, index, NOTHING, NOTHING)
+
+
+@engine_step
 def command_arrives(world: World, queue: EventQueue, now: int, request: int) -> None:
     """A command is whole at the target: let it pass, or keep it until the lower CmdSNs have come.
 
@@ -39,34 +84,102 @@ def command_arrives(world: World, queue: EventQueue, now: int, request: int) -> 
     world.progress[request].arrived_ns = now
     index = world.paths[world.progress[request].path].nexus
     nexus = world.nexuses[index]
+    if world.requests[request].is_immediate:
+        release(world, queue, now, request)
+    elif nexus.gate == GATE_NONE or nexus.gate == GATE_REFUSING:
+        if nexus.gate == GATE_REFUSING and world.progress[request].cmd_sn < nexus.exp_cmd_sn:
+            refuse(world, queue, now, index, request)
+            return
+        nexus.exp_cmd_sn += 1
+        move_window(world, index, WINDOW_BY_ARRIVAL)
+        release(world, queue, now, request)
+    elif nexus.gate == GATE_BLOCKING and world.progress[request].cmd_sn < nexus.exp_cmd_sn:
+        refuse(world, queue, now, index, request)
+    else:
+        pass_in_order(world, queue, now, index, request)
+
+
+@engine_step
+def pass_in_order(world: World, queue: EventQueue, now: int, index: int, request: int) -> None:
+    """Put a command among those that wait for lower CmdSNs; let all pass for which none is missing."""
+    nexus = world.nexuses[index]
     ring = world.arrived[index]
     mask = len(ring) - 1
-    is_numbered = not world.requests[request].is_immediate
-    is_ordered = is_numbered and nexus.gate == GATE_IN_ORDER
     had_parked = nexus.parked > 0
-    if is_ordered:
-        cmd_sn = world.progress[request].cmd_sn
-        ring[cmd_sn & mask] = request
-        nexus.parked += 1
-        if cmd_sn != nexus.exp_cmd_sn:
-            if not had_parked:
-                note_episode(world.log, now, GATE_HELD, index, request)
-            return
-    passing = request
-    while passing != NONE:
-        if is_ordered:
-            ring[nexus.exp_cmd_sn & mask] = NONE
-            nexus.parked -= 1
-        if is_numbered:
-            nexus.exp_cmd_sn += 1
-            move_window(world, index, WINDOW_BY_ARRIVAL)
-        release(world, queue, now, passing)
-        passing = ring[nexus.exp_cmd_sn & mask] if is_ordered else NONE
-    if had_parked and is_ordered and nexus.parked == 0:
+    cmd_sn = world.progress[request].cmd_sn
+    ring[cmd_sn & mask] = request
+    nexus.parked += 1
+    if cmd_sn != nexus.exp_cmd_sn:
+        if not had_parked:
+            note_episode(world.log, now, GATE_HELD, index, request)
+        if nexus.gate == GATE_BLOCKING:
+            world.paths[world.progress[request].path].blocked_by = request
+            post(queue, now + BLOCKED_AT_MOST_NS, GATE_TIMEOUT, request, cmd_sn, NOTHING)
+        return
+    let_pass(world, queue, now, index)
+    if had_parked and nexus.parked == 0:
         note_episode(world.log, now, GATE_RELEASED, index, request)
 
 
 @engine_function
+def let_pass(world: World, queue: EventQueue, now: int, index: int) -> None:
+    """Let commands pass in the order of CmdSN up to the first that is missing."""
+    nexus = world.nexuses[index]
+    ring = world.arrived[index]
+    mask = len(ring) - 1
+    passing = ring[nexus.exp_cmd_sn & mask]
+    while passing != NONE:
+        ring[nexus.exp_cmd_sn & mask] = NONE
+        nexus.parked -= 1
+        nexus.exp_cmd_sn += 1
+        move_window(world, index, WINDOW_BY_ARRIVAL)
+        release(world, queue, now, passing)
+        read_on(world, queue, now, passing)
+        passing = ring[nexus.exp_cmd_sn & mask]
+
+
+@engine_step
+def read_on(world: World, queue: EventQueue, now: int, request: int) -> None:
+    """Read the connection again if it was this command that stopped it."""
+    path = int64(world.progress[request].path)
+    if world.paths[path].blocked_by == request:
+        world.paths[path].blocked_by = NONE
+        post(queue, now, CONNECTION_READS, path, NOTHING, NOTHING)
+
+
+@engine_step
+def gate_timeout(world: World, queue: EventQueue, now: int, request: int, cmd_sn: int) -> None:
+    """No longer than 10 s does istgt wait for lower CmdSNs: it goes on as if this command were expected."""
+    done = world.progress[request]
+    path = world.paths[done.path]
+    if path.blocked_by != request or done.cmd_sn != cmd_sn:
+        return
+    nexus = world.nexuses[path.nexus]
+    ring = world.arrived[path.nexus]
+    while nexus.exp_cmd_sn < cmd_sn:
+        passed_over = ring[nexus.exp_cmd_sn & (len(ring) - 1)]
+        if passed_over != NONE:
+            ring[nexus.exp_cmd_sn & (len(ring) - 1)] = NONE
+            nexus.parked -= 1
+            read_on(world, queue, now, passed_over)
+            refuse(world, queue, now, path.nexus, passed_over)
+        nexus.exp_cmd_sn += 1
+        move_window(world, path.nexus, WINDOW_BY_ARRIVAL)
+    let_pass(world, queue, now, path.nexus)
+    if nexus.parked == 0:
+        note_episode(world.log, now, GATE_RELEASED, path.nexus, request)
+
+
+@engine_step
+def refuse(world: World, queue: EventQueue, now: int, index: int, request: int) -> None:
+    """A command below ExpCmdSN is an error: it fails, as soon as the initiator can know."""
+    note_episode(world.log, now, COMMAND_REFUSED, index, request)
+    if world.nexuses[index].gate == GATE_REFUSING:
+        move_window(world, index, WINDOW_BY_ARRIVAL)
+    send_status(world, queue, now, request, STATUS_REFUSED)
+
+
+@engine_step
 def move_window(world: World, nexus: int, rule: int) -> None:
     """Open the command window by one where ``rule`` is how this target moves MaxCmdSN."""
     if world.nexuses[nexus].window_rule == rule:
@@ -78,6 +191,11 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
     """The command goes to its logical unit: ask for the data that did not come by itself, or serve it."""
     asked, done = world.requests[request], world.progress[request]
     done.released_ns = now
+    if not has_room(world, request):
+        note_episode(world.log, now, TASK_SET_FULL, world.paths[done.path].nexus, request)
+        send_status(world, queue, now, request, STATUS_TASK_SET_FULL)
+        return
+    enter(world, request)
     done.stage = STAGE_RELEASED
     if done.granted_bytes < asked.write_bytes:
         post(queue, now + asked.grant_ns, GRANT, request, NOTHING, NOTHING)
@@ -86,13 +204,24 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
 
 
 @engine_function
+def send_status(world: World, queue: EventQueue, now: int, request: int, status: int) -> None:
+    """Answer a command that is not executed, with a SCSI Response."""
+    path = world.paths[world.progress[request].path]
+    if not world.requests[request].is_immediate:
+        move_window(world, path.nexus, WINDOW_BY_COMPLETION)
+    at = send(world, int64(world.progress[request].path), FROM_TARGET, now, path.header_bytes, NOTHING)
+    max_cmd_sn = world.nexuses[path.nexus].max_cmd_sn
+    post(queue, at, STATUS_ARRIVES, request, status, max_cmd_sn)
+
+
+@engine_step
 def grant(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Ask for data of a write."""
     world.progress[request].stage = STAGE_GRANTED
     send_r2ts(world, queue, now, request)
 
 
-@engine_function
+@engine_step
 def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Send R2Ts of at most MaxBurstLength while fewer than MaxOutstandingR2T sequences are under way.
 
@@ -107,11 +236,11 @@ def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
         burst = min(path.max_burst_bytes, length - done.granted_bytes)
         done.granted_bytes += burst
         done.sequences += 1
-        at = transmit(world.links, world.log, path.link_from, now, path.header_bytes, NOTHING)
+        at = send(world, int64(done.path), FROM_TARGET, now, path.header_bytes, NOTHING)
         post(queue, at, R2T_ARRIVES, request, burst, max_cmd_sn)
 
 
-@engine_function
+@engine_step
 def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_bytes: int) -> None:
     """A whole sequence of Data-Out is in: ask for more, or serve the request when it was the last."""
     done = world.progress[request]
@@ -123,47 +252,17 @@ def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_b
     serve_if_whole(world, queue, now, request)
 
 
-@engine_function
-def serve_if_whole(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """Hand a request to its device once it passed the gate and all its data is in."""
-    asked, done = world.requests[request], world.progress[request]
-    if done.stage == STAGE_SENT or done.received_bytes < asked.write_bytes:
-        return
-    device = world.devices[asked.lun]
-    if device.servers == 0 or device.busy < device.servers:
-        begin_service(world, queue, now, request)
-        return
-    if device.queue_first == NONE:
-        device.queue_first = request
-    else:
-        world.progress[device.queue_last].next_in_queue = request
-    device.queue_last = request
-
-
-@engine_function
-def begin_service(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """The device takes a request."""
-    asked = world.requests[request]
-    world.devices[asked.lun].busy += 1
-    world.progress[request].started_ns = now
-    post(queue, now + asked.service_ns, SERVICE_ENDS, request, NOTHING, NOTHING)
-
-
-@engine_function
+@engine_step
 def service_ends(world: World, queue: EventQueue, now: int, request: int) -> None:
     """The device is done: it takes the next request, and this one is answered."""
-    device = world.devices[world.requests[request].lun]
-    device.busy -= 1
-    following = device.queue_first
-    if following != NONE:
-        waiting = world.progress[following]
-        device.queue_first = waiting.next_in_queue
-        waiting.next_in_queue = NONE
-        begin_service(world, queue, now, following)
+    index = int64(world.requests[request].device_index)
+    world.devices[index].busy -= 1
+    leave(world, queue, now, request)
+    next_of_device(world, queue, now, index)
     answer(world, queue, now, request)
 
 
-@engine_function
+@engine_step
 def answer(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Send the data of a read and the status, on the connection of the command.
 
@@ -181,5 +280,5 @@ def answer(world: World, queue: EventQueue, now: int, request: int) -> None:
     if stream == 0 or asked.has_own_status:
         sense_bytes = int64(asked.sense_bytes)
         stream += pdu_stream_bytes(sense_bytes, max(sense_bytes, 1), path.header_bytes, path.digest_bytes)
-    at = transmit(world.links, world.log, path.link_from, now, stream, asked.read_bytes)
-    post(queue, at, STATUS_ARRIVES, request, NOTHING, world.nexuses[path.nexus].max_cmd_sn)
+    at = send(world, int64(world.progress[request].path), FROM_TARGET, now, stream, asked.read_bytes)
+    post(queue, at, STATUS_ARRIVES, request, STATUS_GOOD, world.nexuses[path.nexus].max_cmd_sn)

@@ -2,15 +2,15 @@
 
 A direction of a link sends first in, first out. Bytes handed over at once travel as one stream
 of full packets, so the time of its last byte follows from arithmetic and no event per packet is needed.
-Acknowledgements of TCP take no time here (docs/replay-model.md says what that costs).
+What TCP adds to one connection is not known here (connections.py).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from analyzer.replay.compiled import engine_function
-from analyzer.replay.state import LOG_TRANSFERS, Log
+from analyzer.replay.compiled import engine_function, engine_step
+from analyzer.replay.state import BIN_NS, LOG_EVENTS, LOG_TRANSFERS, Int64s, World
 
 EXACT_BYTES = 1 << 29  # 8e9 times this still fits 63 bits
 
@@ -42,27 +42,39 @@ def sending_ns(wire_bytes: int, rate_bps: int) -> int:
     return ns
 
 
-@engine_function
-def transmit(links: Any, log: Log, direction: int, now: int, stream_bytes: int, data_bytes: int) -> int:
+@engine_step
+def transmit(world: World, direction: int, now: int, stream_bytes: int, data_bytes: int) -> int:
     """Hand ``stream_bytes`` to a direction at ``now``; gives the time at which the last of them arrives.
 
-    Behind an idle time a token bucket lets up to its size go at once and is paid later (Linux tbf);
-    a wire has no bucket. ``data_bytes`` of the stream are SCSI data.
+    Behind an idle time a token bucket lets up to its size go at once and is paid later; where packets
+    are paid for after they have left (as Linux tbf with a bucket of one packet was measured to do), the
+    last one arrives its own time earlier. A wire has neither. ``data_bytes`` of the stream are SCSI data.
     """
-    link = links[direction]
+    link = world.links[direction]
     packets = (stream_bytes + link.segment_bytes - 1) // link.segment_bytes
     wire_bytes = stream_bytes + packets * link.packet_overhead_bytes
     duration = sending_ns(wire_bytes, link.rate_bps)
-    free = max(now, link.free_ns) + duration
+    if link.packets_per_ack > 0:
+        owe_acknowledgements(world.links, direction, packets)
+        wire_bytes, duration = with_acknowledgements(link, now, wire_bytes, duration)
+    begun = max(now, link.free_ns)
+    free = begun + duration
     link.free_ns = free
     link.busy_ns += duration
     link.wire_bytes += wire_bytes
     link.packets += packets
-    delivered: int = max(now, free - link.credit_ns) + link.delay_ns
-    row = log.used[LOG_TRANSFERS]
-    log.used[LOG_TRANSFERS] += 1
-    if row < len(log.transfers):
-        entry = log.transfers[row]
+    credit_ns = link.credit_ns
+    if link.is_postpaid:
+        last_bytes = stream_bytes - (packets - 1) * link.segment_bytes + link.packet_overhead_bytes
+        credit_ns = sending_ns(last_bytes, link.rate_bps)
+    if duration > 0:
+        note_usage(world, direction, begun, free)
+    delivered: int = max(now, free - credit_ns) + link.delay_ns
+    log = world.log
+    row = log[0, LOG_TRANSFERS]
+    log[0, LOG_TRANSFERS] += 1
+    if row < log[0, 3 + LOG_TRANSFERS]:
+        entry = log[1 + log[0, 3 + LOG_EVENTS] + row]
         entry[0] = direction
         entry[1] = now
         entry[2] = free
@@ -70,3 +82,53 @@ def transmit(links: Any, log: Log, direction: int, now: int, stream_bytes: int, 
         entry[4] = wire_bytes
         entry[5] = data_bytes
     return delivered
+
+
+@engine_step
+def owe_acknowledgements(links: Any, direction: int, packets: int) -> None:
+    """The other direction will have to carry an empty packet for every few of these."""
+    back = links[direction ^ 1]
+    count = (packets + back.packets_per_ack - 1) // max(back.packets_per_ack, 1)
+    back.ack_debt_bytes += count * back.packet_overhead_bytes
+    back.ack_debt_ns += sending_ns(count * back.packet_overhead_bytes, back.rate_bps)
+
+
+@engine_step
+def with_acknowledgements(link: Any, now: int, wire_bytes: int, duration: int) -> tuple[int, int]:
+    """What is sent now and how long, with the acknowledgements for which there was no idle time before."""
+    idle_ns = max(0, now - link.free_ns)
+    if link.ack_debt_ns > idle_ns:
+        share = link.ack_debt_bytes * (link.ack_debt_ns - idle_ns) // link.ack_debt_ns
+        wire_bytes += share
+        duration += sending_ns(share, link.rate_bps)
+    link.ack_debt_ns = 0
+    link.ack_debt_bytes = 0
+    return wire_bytes, duration
+
+
+@engine_step
+def note_usage(world: World, direction: int, begun: int, free: int) -> None:
+    """Add the time from ``begun`` to ``free`` to the spans it lies in."""
+    bins = world.busy_ns.shape[1]
+    if free > bins * world.counters[BIN_NS]:
+        widen(world.busy_ns, world.counters, free)
+    width = world.counters[BIN_NS]
+    place = begun // width
+    while begun < free:
+        until = min(free, (place + 1) * width)
+        world.busy_ns[direction, min(place, bins - 1)] += until - begun
+        begun = until
+        place += 1
+
+
+@engine_function
+def widen(busy_ns: Int64s, counters: Int64s, free: int) -> None:
+    """Double the spans until ``free`` lies in one."""
+    bins = busy_ns.shape[1]
+    while free > bins * counters[BIN_NS]:
+        counters[BIN_NS] *= 2
+        for row in range(busy_ns.shape[0]):
+            for place in range(bins // 2):
+                busy_ns[row, place] = busy_ns[row, 2 * place] + busy_ns[row, 2 * place + 1]
+            for place in range(bins // 2, bins):
+                busy_ns[row, place] = 0

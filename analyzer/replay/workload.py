@@ -15,10 +15,12 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay.pacing import Pacing, issues, linked
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.service_times import ServiceTimes
+from analyzer.replay.state import ATTRIBUTES, SIMPLE
 from analyzer.tables.folder import Timeline
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
+Int8s = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -36,8 +38,9 @@ class Host:
 class Workload:
     """Columns of shape (requests,), in order of issue. Times are ns since ``begin_ns`` (ns since the epoch).
 
-    ``lun_index`` numbers the logical units of all hosts; ``recorded_path`` is the place of the
-    connection in its host. ``issued_ns`` is the latest time at which the request can have been
+    ``lun_index`` numbers the logical units as the hosts see them, ``device`` as the targets have them: two
+    hosts may share one. ``attribute`` is SIMPLE, ORDERED or HEAD_OF_QUEUE; ``recorded_path`` is the place of
+    the connection in its host. ``issued_ns`` is the latest time at which the request can have been
     asked for.
     """
 
@@ -47,7 +50,11 @@ class Workload:
     host: Int32s
     lun_index: Int32s
     luns: int
+    device: Int32s
+    devices: int
     lba: Int64s
+    blocks: Int64s
+    attribute: Int8s
     read_bytes: Int64s
     write_bytes: Int64s
     is_immediate: Bools
@@ -87,6 +94,8 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         return_inverse=True,
     )
     stream = lun_index.reshape(-1).astype(np.int64)
+    device_of_lun = _devices(timeline, luns, host_of_session)
+    device = device_of_lun[stream]
     responded = ~timeline.is_null("tasks", "response_ns")[task]
     begin = int(issue.latest_ns[task].min())
     completed = np.where(responded, timeline.values("tasks", "response_ns", 0)[task] - begin, -1)
@@ -101,6 +110,10 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         host=host,
         lun_index=stream.astype(np.int32),
         luns=luns.shape[1],
+        device=device.astype(np.int32),
+        devices=int(device.max()) + 1,
+        blocks=timeline.values("tasks", "blocks", 0)[task].astype(np.int64),
+        attribute=_attributes(timeline)[task],
         lba=timeline.values("tasks", "lba", 0)[task].astype(np.int64),
         read_bytes=read_bytes,
         write_bytes=write_bytes,
@@ -126,6 +139,27 @@ def _data(timeline: Timeline, task: Int64s, responded: Bools) -> tuple[Int64s, I
     reads = np.where((direction == "read") | (direction == "bidirectional"), asked, 0)
     writes = np.where(direction == "write", asked, 0)
     return reads.astype(np.int64), writes.astype(np.int64)
+
+
+def _attributes(timeline: Timeline) -> Int8s:
+    """The task attribute of every task, as the task set takes it."""
+    names = timeline.values("tasks", "attribute").astype(str)
+    return np.array([ATTRIBUTES.get(name, SIMPLE) for name in names], np.int8)
+
+
+def _devices(timeline: Timeline, luns: npt.NDArray[np.uint64], host_of_session: Int32s) -> Int64s:
+    """The logical unit behind each (host, LUN): hosts with a target name in common share theirs."""
+    names = timeline.values("sessions", "target_name", "").astype(str)
+    group = np.arange(int(host_of_session.max(initial=0)) + 1)
+    first_host: dict[str, int] = {}
+    for session in np.flatnonzero(host_of_session >= 0):
+        host = int(host_of_session[session])
+        if names[session]:
+            other = first_host.setdefault(names[session], host)
+            group[group == group[host]] = group[other]
+    keys = list(zip(group[luns[0].astype(np.int64)].tolist(), luns[1].tolist(), strict=True))
+    known = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    return np.array([known[key] for key in keys], np.int64)
 
 
 def _hosts(timeline: Timeline) -> tuple[tuple[Host, ...], Int32s]:

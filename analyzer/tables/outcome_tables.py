@@ -84,6 +84,7 @@ OUTCOME_EVENT_KINDS = (
     "window-opened",
     "gate-held",
     "gate-released",
+    "task-set-full",
     "request-failed",
     "request-retried",
     "request-reassigned",
@@ -102,6 +103,18 @@ OUTCOME_EVENTS = Table(
     ),
 )
 
+UTILISATION = Table(
+    "utilisation",
+    "one direction of one link over one span of time",
+    (
+        Column("link_index", "int32", "Link, as in paths."),
+        Column("from_target", "bool", "The direction towards the initiator."),
+        Column("begin_ns", "int64", "When the span begins.", unit="ns"),
+        Column("width_ns", "int64", "How long it is; the same for all of an outcome.", unit="ns"),
+        Column("busy_share", "float64", "Share of it in which the direction was sending."),
+    ),
+)
+
 METRICS = Table(
     "metrics",
     "one measured figure of an outcome",
@@ -113,4 +126,4 @@ METRICS = Table(
     ),
 )
 
-OUTCOME_TABLES: tuple[Table, ...] = (REQUESTS, PATHS, OUTCOME_EVENTS, METRICS)
+OUTCOME_TABLES: tuple[Table, ...] = (REQUESTS, PATHS, OUTCOME_EVENTS, UTILISATION, METRICS)

@@ -7,8 +7,9 @@ from typing import Any
 from analyzer.replay.checkers import broken_rules
 from analyzer.replay.made import WIRE, made_network
 from analyzer.replay.run import run, world_of
-from analyzer.replay.scenario import LinkModel, Scenario, scenario_of
+from analyzer.replay.scenario import LinkModel, Scenario
 from analyzer.replay.state import World, fresh_log
+from analyzer.replay.words import scenario_of
 from analyzer.replay.workload import Workload
 
 
@@ -53,6 +54,6 @@ def played_in(
     transfers = 50 * len(workload) + 100
     log = fresh_log(events=events, transfers=transfers, episodes=1000)
     world = world_of(scenario, workload, network, log)
-    run(world, scenario.declared_policy)
+    run(world, scenario)
     assert broken_rules(world) == ()
     return world

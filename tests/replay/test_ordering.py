@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.replay.made import made_workload
 from analyzer.replay.scenario import LinkModel
-from analyzer.replay.state import GATE_HELD, GATE_RELEASED, LOG_EPISODES, WINDOW_CLOSED, WINDOW_OPENED
+from analyzer.replay.state import GATE_HELD, GATE_RELEASED, LOG_EPISODES, WINDOW_CLOSED, WINDOW_OPENED, logged
 from tests.replay.played import ideal_link, played
 
 FAST, SLOW = ideal_link(40_000_000, 10_000), ideal_link(10_000_000, 10_000)
@@ -76,7 +76,7 @@ def test_writes_held_by_order_stay_outstanding_and_drive_least_queue_depth_to_th
 def test_gate_episodes_come_in_pairs_and_are_written_down():
     workload = made_workload(50, write_bytes=65536)
     world = played(workload, "mcs:2/round-robin", (FAST, SLOW), pacing="depth:8", **UNSOLICITED)
-    kinds = world.log.episodes[: world.log.used[LOG_EPISODES], 1].tolist()
+    kinds = logged(world.log, LOG_EPISODES)[:, 1].tolist()
     gate = [kind for kind in kinds if kind in (GATE_HELD, GATE_RELEASED)]
     assert gate
     assert gate == [GATE_HELD, GATE_RELEASED] * (len(gate) // 2)
@@ -92,7 +92,7 @@ def test_a_closed_window_holds_the_initiator_and_opens_again(follows):
         target={"window": 4, "window_follows": follows},
     )
     held = world.progress.sent_ns - world.progress.dispatched_ns
-    kinds = world.log.episodes[: world.log.used[LOG_EPISODES], 1].tolist()
+    kinds = logged(world.log, LOG_EPISODES)[:, 1].tolist()
     assert held.max() > 0
     assert kinds.count(WINDOW_CLOSED) == kinds.count(WINDOW_OPENED) > 0
 

@@ -9,16 +9,18 @@ from analyzer.replay.policies import POLICIES, POLICY_BY_NAME
 from analyzer.replay.policies.interface import PathRequest, PathStates
 from analyzer.replay.run import compiled
 
-REQUEST = PathRequest(0, 0, 0, 4096, 0, 2)
+REQUEST = PathRequest(0, 0, 0, 4096, 0, 2, 0)
 
 
-def chooser(name, paths=3, options=(0.0,)):
+def chooser(name, paths=3, options=None):
     """Give a function from path states to the chosen path; the policy keeps its memory in between."""
     policy = POLICY_BY_NAME[name]
     memory = np.zeros(max(1, policy.memory_words(paths)), np.int64)
+    if options is None:
+        options = [0.0 if option.choices else option.default for option in policy.scalar_options] or [0.0]
 
-    def choose(*, usable=(1,) * paths, commands=(0,) * paths, data=(0,) * paths):
-        states = PathStates(np.array(usable, np.int8), np.array(commands), np.array(data))
+    def choose(*, usable=(1,) * paths, commands=(0,) * paths, data=(0,) * paths, value=(1,) * paths):
+        states = PathStates(np.array(usable, np.int8), np.array(commands), np.array(data), np.array(value))
         return int(policy.choose(REQUEST, states, memory, np.array(options)))
 
     return choose

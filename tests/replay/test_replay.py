@@ -15,7 +15,14 @@ from analyzer.tables.folder import Outcome
 from tests.made import make_timeline, null_where
 from tests.real import capture_path
 
-SCENARIOS = ["as-recorded", "single/-", *(f"{t}:2/{p.name}" for t in ("mcs", "mpio") for p in POLICIES)]
+SCENARIOS = [
+    "as-recorded",
+    "single/-",
+    *(f"{topology}:2/{policy.name}" for topology in ("mcs", "mpio") for policy in POLICIES),
+    "mpio:2xmcs:2/least-queue-depth+round-robin",
+    "bond:2:balance-rr/-",
+    "bond:4:layer3+4xmpio:4/service-time",
+]
 
 
 @pytest.fixture(scope="module")

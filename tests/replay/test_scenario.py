@@ -6,7 +6,8 @@ import pytest
 
 from analyzer.errors import UnusableInputError
 from analyzer.replay.policies import POLICIES, POLICY_BY_NAME
-from analyzer.replay.scenario import Pacing, Topology, scenario_of
+from analyzer.replay.scenario import Pacing, Topology
+from analyzer.replay.words import scenario_of
 
 
 def test_words_become_a_scenario_and_are_its_label():

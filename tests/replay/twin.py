@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.replay.made import made_workload
 from analyzer.replay.scenario import LinkModel
-from analyzer.replay.state import DIGEST
+from analyzer.replay.state import DIGEST, LOG_EVENTS, logged
 from tests.replay.played import ideal_link, played
 
 LINKS = (ideal_link(40_000_000, 10_000, bucket_bytes=2000), ideal_link(10_000_000, 300_000))
@@ -64,7 +64,7 @@ def fingerprints(links: tuple[LinkModel, ...] = LINKS) -> list[str]:
                 max_burst_bytes=65536,
                 max_outstanding_r2t=2,
             )
-            hashed = hashlib.sha256(world.log.events.tobytes())
+            hashed = hashlib.sha256(np.ascontiguousarray(logged(world.log, LOG_EVENTS)).tobytes())
             for name in ("path", "cmd_sn", "arrived_ns", "released_ns", "started_ns", "completed_ns"):
                 hashed.update(np.ascontiguousarray(world.progress[name]).tobytes())
             found.append(f"{words} {pacing} {int(world.counters[DIGEST]):x} {hashed.hexdigest()}")
