@@ -6,7 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
+<<<<<<< Updated upstream
 .PHONY: help demo example test lint types format docs bench lab clean
+=======
+.PHONY: help demo test fuzz lint types format docs bench lab clean
+>>>>>>> Stashed changes
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -34,6 +38,10 @@ test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt),
 	@tests/install_tools.sh
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+FUZZ_SECONDS ?= 600
+fuzz: $(VENV)/.installed-test ## mutated real captures against the decoder with array bounds checked, FUZZ_SECONDS=600 long
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.fuzz-cache $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 
 lint: $(VENV)/.installed-test ## ruff and mypy
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from analyzer.byte_order import Bytes, big_16, big_32, big_64, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
 from analyzer.compilation import njit
 from analyzer.network.link_layers import UNKNOWN_LINK_TYPE, find_network_layer
+from analyzer.network.tunnels import find_inner_network_layer
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
@@ -27,6 +28,7 @@ _MAPPED_IPV4 = 0xFFFF << 32
 
 _TCP = 6
 _LARGEST_EXTENSION_DEPTH = 16
+_LARGEST_TUNNEL_DEPTH = 2
 _NOT_TCP = -1
 _FRAGMENT = -2
 _HEADER_CUT = -3
@@ -89,6 +91,11 @@ def dissect(
             if network == UNKNOWN_LINK_TYPE:
                 counts[COUNT_UNKNOWN_LINK] += 1
             continue
+        for _ in range(_LARGEST_TUNNEL_DEPTH):
+            inner = find_inner_network_layer(chunk, network, end)
+            if inner < 0:
+                break
+            network = inner
         transport, ip_end = _find_transport(chunk, network, end, wire_end)
         if transport >= 0:
             segment = segments[found]

@@ -134,3 +134,56 @@ def test_other_traffic_is_passed_over(tmp_path: Path) -> None:
     expect_dialogue(capture, V4)
     assert capture.files[0].packets == len(frames) + 10
     assert capture.files[0].tcp_packets == len(frames)
+
+
+def gre(kind: int, inside: bytes, *, flags: int = 0, extra: bytes = b"") -> bytes:
+    return struct.pack("!HH", flags, kind) + extra + inside
+
+
+def tunnelled(protocol: int, payload: bytes) -> bytes:
+    """An outer Ethernet frame and IPv4 packet around ``payload``."""
+    packet = bytearray(ip_packet("203.0.113.1", "203.0.113.2", payload))
+    packet[9] = protocol
+    return link_frame(bytes(packet))
+
+
+def vxlan(frame: bytes, port: int = 4789) -> bytes:
+    return struct.pack("!HHHH", 50_000, port, 16 + len(frame), 0) + b"\x08" + bytes(7) + frame
+
+
+TUNNELS = {
+    "vxlan": lambda ip: tunnelled(17, vxlan(link_frame(ip))),
+    "vxlan-old-port-vlan": lambda ip: tunnelled(17, vxlan(link_frame(ip, vlans=(0x8100,)), 8472)),
+    "gre-ip": lambda ip: tunnelled(47, gre(0x0800 if ip[0] >> 4 == 4 else 0x86DD, ip)),
+    "gre-key-checksum-bridged": lambda ip: tunnelled(
+        47, gre(0x6558, link_frame(ip), flags=0xA000, extra=bytes(8))
+    ),
+    "erspan-1": lambda ip: tunnelled(47, gre(0x88BE, link_frame(ip))),
+    "erspan-2": lambda ip: tunnelled(
+        47, gre(0x88BE, b"\x10" + bytes(7) + link_frame(ip), flags=0x1000, extra=bytes(4))
+    ),
+    "erspan-3": lambda ip: tunnelled(
+        47, gre(0x22EB, b"\x20" + bytes(11) + link_frame(ip), flags=0x1000, extra=bytes(4))
+    ),
+    "erspan-3-platform": lambda ip: tunnelled(
+        47,
+        gre(0x22EB, b"\x20" + bytes(10) + b"\x01" + bytes(8) + link_frame(ip), flags=0x1000, extra=bytes(4)),
+    ),
+    "vxlan-in-gre": lambda ip: tunnelled(47, gre(0x0800, tunnelled(17, vxlan(link_frame(ip)))[14:])),
+}
+
+
+@pytest.mark.parametrize("name", TUNNELS)
+@pytest.mark.parametrize("addresses", [V4, V6], ids=["v4", "v6"])
+def test_tunnels_are_looked_into(tmp_path: Path, name: str, addresses: tuple[str, str]) -> None:
+    """Whatever mirror ports wrap around it, the connection is that of the inner addresses."""
+    frames = [TUNNELS[name](packet) for packet in ip_packets(addresses)]
+    expect_dialogue(decode_frames(frames, tmp_path), addresses)
+
+
+@pytest.mark.parametrize("name", TUNNELS)
+def test_tunnels_cut_anywhere_are_no_segments(tmp_path: Path, name: str) -> None:
+    """A frame that ends inside any of its headers is read no further."""
+    whole = TUNNELS[name](ip_packets()[0])
+    frames = [whole[:size] for size in range(len(whole))]
+    assert len(decode_frames(frames, tmp_path).pdus) == 0
