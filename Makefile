@@ -6,11 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-<<<<<<< Updated upstream
-.PHONY: help demo example test lint types format docs bench lab clean
-=======
-.PHONY: help demo test fuzz lint types format docs bench lab clean
->>>>>>> Stashed changes
+.PHONY: help demo example test fuzz lint types format docs bench lab clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
