@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from analyzer.replay.policies.interface import Option
 
+INDENT = 3
+
 
 def policies(
     as_json: Annotated[
@@ -16,6 +18,8 @@ def policies(
     ] = False,
 ) -> None:
     """List the topologies and path policies, with their options and where each rule comes from."""
+    from rich.padding import Padding
+
     from analyzer.commands.shown import output_console, plain, print_json, table
     from analyzer.replay.policies import POLICIES
     from analyzer.replay.topology import TOPOLOGIES
@@ -46,15 +50,15 @@ def policies(
             [[plain(t.form), plain(t.sentence)] for t in TOPOLOGIES],
         )
     )
-    rows = [
-        [
-            "\n".join([plain(policy.name), *(f"[dim]{plain(alias)}[/dim]" for alias in policy.aliases)]),
-            "\n".join([plain(policy.sentence), *(_option_line(option) for option in policy.options)]),
-            plain(policy.source),
-        ]
-        for policy in POLICIES
-    ]
-    console.print(table("Policies", [("policy", ""), ("rule and options", ""), ("source", "")], rows))
+    console.print("\n[bold]Policies[/bold]")
+    for policy in POLICIES:
+        aliases = f" [dim]or {plain(', '.join(policy.aliases))}[/dim]" if policy.aliases else ""
+        console.print(f"\n[bold]{plain(policy.name)}[/bold]{aliases}")
+        console.print(Padding(plain(policy.sentence), (0, 0, 0, INDENT)))
+        for option in policy.options:
+            console.print(Padding(_option_line(option), (0, 0, 0, 2 * INDENT)))
+        console.print(Padding(f"[dim]{plain(policy.source)}[/dim]", (0, 0, 0, INDENT)))
+    console.print()
     console.print(
         "Any policy takes priorities=50:50:10:10 (path groups: the highest is used), and a Python file of "
         "your own may stand for one: mpio:2/./mine.py (docs/policies.md)."
@@ -62,10 +66,10 @@ def policies(
 
 
 def _option_line(option: Option) -> str:
-    """One option with its default, dimmed."""
+    """One option with its default and what it does."""
     from analyzer.commands.shown import plain
 
     default = option.default if isinstance(option.default, str) else f"{option.default:.15g}"
     if option.is_per_path:
         default = f"{default}:{default}:..."
-    return f"[dim]{plain(option.name)}={plain(default)}  {plain(option.sentence)}[/dim]"
+    return f"{plain(option.name)}={plain(default)}  [dim]{plain(option.sentence)}[/dim]"
