@@ -230,15 +230,15 @@ _KINDS = (
         "cmd-sn-hole",
         Severity.WARNING,
         Source.PROTOCOL,
-        "CmdSNs of a session were never sent on any connection (RFC 7143 section 4.2.2.1); a target that keeps "
-        "order waits for them.",
+        "CmdSNs of a session were never sent on any connection (RFC 7143 section 4.2.2.1); a target that "
+        "keeps order waits for them.",
         "See the recovery around them, or record all connections of the session.",
     ),
     DiagnosticKind(
         "cmd-sn-backwards",
         Severity.WARNING,
         Source.PROTOCOL,
-        "A command was sent behind one with a higher CmdSN on the same connection (RFC 7143 section 4.2.2.1).",
+        "A command was sent behind one with a higher CmdSN on its connection (RFC 7143 section 4.2.2.1).",
         "Suspect the initiator's sending order.",
     ),
     DiagnosticKind(

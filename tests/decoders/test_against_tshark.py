@@ -1,8 +1,8 @@
 """On clean captures the native PDU table is tshark's, PDU by PDU and field by field.
 
 tshark names the packet in which a PDU became whole; so each PDU is looked up by the packet with its last
-byte. No capture is left out: where the decoder itself reports packets cut by the snap length or a late start, in
-which tshark loses and invents PDUs, it must find all that tshark finds of them.
+byte. No capture is left out: where the decoder itself reports packets cut by the snap length or a late
+start, in which tshark loses and invents PDUs, it must find all that tshark finds of them.
 """
 
 from __future__ import annotations
