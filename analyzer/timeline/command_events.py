@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from analyzer.decoders.decoded import DecodedCapture
 from analyzer.diagnostics import DiagnosticLog
-from analyzer.iscsi.headers import FROM_INITIATOR, FROM_TARGET, view
+from analyzer.iscsi.headers import FROM_INITIATOR, view
 from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_RESPONSES, Opcode, name_of
 from analyzer.timeline import task_tracker as field
-from analyzer.timeline.command_order import WindowHistory, WindowTraffic, follow_window
+from analyzer.timeline.command_order import follow_window
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.membership import Identities, numbered_requests
 from analyzer.timeline.order_statistics import StandStills
@@ -27,6 +27,7 @@ from analyzer.timeline.task_tracker import TrackedTasks
 
 Opcodes = npt.NDArray[np.uint8]
 Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
 
 _SHORTEST_CLOSURE_NS = 1_000_000
 """Closures of the command window shorter than this are no events: a full queue closes it at every command."""
@@ -118,36 +119,25 @@ def emit_closed_windows(
     order; else by the target, which had not done enough of what it was given.
     """
     pdus = decoded.pdus
-    session = identities.session_of_connection[pdus.connection_index].astype(np.int64)
+    session = identities.session_of_connection[pdus.connection_index]
     is_request = np.zeros(len(pdus), np.bool_)
     is_request[numbered_requests(decoded, opcodes)] = True
     is_grant = pdus.from_target & (opcodes != Opcode.LOGIN_RESPONSE)
-    members = np.flatnonzero((is_request | is_grant) & (session >= 0))
-    headers = view(np.ascontiguousarray(pdus.headers), FROM_TARGET)
-    grants = is_grant[members]
-    number = np.where(grants, headers["max_cmd_sn"][members], headers["stat_sn"][members]).astype(np.uint32)
-    traffic = WindowTraffic(
-        session[members],
-        grants,
-        number,
-        headers["exp_cmd_sn"][members].astype(np.uint32),
-        pdus.time_ns[members],
-    )
-    history = follow_window(traffic, len(identities.sessions))
-    for closed, opened in zip(history.closed_at.tolist(), history.opened_at.tolist(), strict=True):
-        closed_ns = int(traffic.time_ns[closed])
-        opened_ns = int(traffic.time_ns[opened]) if opened >= 0 else None
-        if opened_ns is None or opened_ns - closed_ns < _SHORTEST_CLOSURE_NS:
-            continue
-        pdu = int(members[closed])
+    headers = np.ascontiguousarray(pdus.headers)
+    history = follow_window(headers, session, is_grant, is_request, len(identities.sessions))
+    is_opened = history.opened_by >= 0
+    closed_by, opened_by = history.closed_by[is_opened], history.opened_by[is_opened]
+    spans = pdus.time_ns[opened_by] - pdus.time_ns[closed_by]
+    for place in np.flatnonzero(spans >= _SHORTEST_CLOSURE_NS).tolist():
+        pdu = int(closed_by[place])
+        closed_ns, opened_ns = int(pdus.time_ns[pdu]), int(pdus.time_ns[opened_by[place]])
+        is_held = stretches.covering(int(session[pdu]), closed_ns, opened_ns)
         events.emit(
             "window-closed",
             closed_ns,
             {
-                "cause": "command-order"
-                if stretches.covering(int(session[pdu]), closed_ns, opened_ns)
-                else "target",
-                "max_cmd_sn": int(traffic.number[closed]),
+                "cause": "command-order" if is_held else "target",
+                "max_cmd_sn": int(view(headers[pdu : pdu + 1], FROM_INITIATOR)["cmd_sn"][0]),
                 "opened_ns": opened_ns,
                 "closed_for_ns": opened_ns - closed_ns,
             },
@@ -155,30 +145,20 @@ def emit_closed_windows(
             session_index=int(session[pdu]),
             connection_index=int(pdus.connection_index[pdu]),
         )
-    _diagnose_outside(decoded, traffic, members, history.outside, diagnostics)
-    return _window_figures(traffic, history, len(identities.sessions))
-
-
-def _window_figures(traffic: WindowTraffic, history: WindowHistory, sessions: int) -> WindowFigures:
-    closures = np.bincount(traffic.session[history.closed_at], minlength=sessions)
-    is_opened = history.opened_at >= 0
-    closed, opened = history.closed_at[is_opened], history.opened_at[is_opened]
-    closed_ns = np.zeros(sessions, np.int64)
-    np.add.at(closed_ns, traffic.session[closed], traffic.time_ns[opened] - traffic.time_ns[closed])
-    return WindowFigures(closures.astype(np.int64), closed_ns)
+    _diagnose_outside(decoded, session, history.outside, diagnostics)
+    closures = np.bincount(session[history.closed_by], minlength=len(identities.sessions))
+    closed_for_ns = np.zeros(len(identities.sessions), np.int64)
+    np.add.at(closed_for_ns, session[closed_by], spans)
+    return WindowFigures(closures.astype(np.int64), closed_for_ns)
 
 
 def _diagnose_outside(
-    decoded: DecodedCapture,
-    traffic: WindowTraffic,
-    members: Int64s,
-    requests: Int64s,
-    diagnostics: DiagnosticLog,
+    decoded: DecodedCapture, session: Int32s, requests: Int64s, diagnostics: DiagnosticLog
 ) -> None:
     pdus = decoded.pdus
-    for outside in np.unique(traffic.session[requests]).tolist():
-        where = requests[traffic.session[requests] == outside]
-        first = int(members[where[0]])
+    for outside in np.unique(session[requests]).tolist():
+        where = requests[session[requests] == outside]
+        first = int(where[0])
         diagnostics.emit(
             "cmd-sn-outside-window",
             f"session {outside}",

@@ -15,6 +15,7 @@ from analyzer.compilation import njit
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
 
 _HALF = 1 << 31
 _WORD = (1 << 32) - 1
@@ -87,81 +88,78 @@ def _wait_in_order(
 
 
 @dataclass(frozen=True, slots=True)
-class WindowTraffic:
-    """What moves the command window, in order of time, shape (n,) each."""
-
-    session: Int64s
-    is_grant: npt.NDArray[np.bool_]
-    """A PDU of the target with ExpCmdSN and MaxCmdSN; else a non-immediate request."""
-    number: npt.NDArray[np.uint32]
-    """MaxCmdSN of a grant, CmdSN of a request."""
-    exp_cmd_sn: npt.NDArray[np.uint32]
-    """ExpCmdSN of a grant."""
-    time_ns: Int64s
-
-
-@dataclass(frozen=True, slots=True)
 class WindowHistory:
-    """What came of the window. ``closed_at`` and ``opened_at`` are positions in the traffic."""
+    """What came of the window, as PDUs."""
 
-    closed_at: Int64s
-    opened_at: Int64s
-    """-1 where the window was not seen to open again."""
+    closed_by: Int64s
+    """Requests whose CmdSN was MaxCmdSN: none could follow."""
+    opened_by: Int64s
+    """The PDU of the target behind each that opened the window again, -1 where none was seen."""
     outside: Int64s
-    """Positions of requests whose CmdSN lay above MaxCmdSN."""
+    """Requests whose CmdSN lay above MaxCmdSN."""
 
 
-def follow_window(traffic: WindowTraffic, sessions: int) -> WindowHistory:
+def follow_window(
+    headers: npt.NDArray[np.uint8], session: Int32s, is_grant: Flags, is_request: Flags, sessions: int
+) -> WindowHistory:
     """Find when each session's window was used up: the highest CmdSN sent had reached MaxCmdSN.
 
-    MaxCmdSN is the serial maximum seen in the session, since connections overtake each other.
+    ``headers`` has shape (n, 48), the others (n,): the session of each PDU (-1 for none), whether it is one
+    of the target that tells MaxCmdSN, and whether it is a request that uses a CmdSN up. MaxCmdSN is the
+    serial maximum seen in the session, since connections overtake each other.
     """
-    count = len(traffic.session)
-    opened_at = np.full(count, -2, np.int64)
-    outside = np.zeros(count, np.bool_)
-    _follow_window(
-        traffic.session,
-        traffic.is_grant,
-        traffic.number.astype(np.int64),
-        traffic.exp_cmd_sn.astype(np.int64),
-        np.full((max(sessions, 1), 3), -1, np.int64),
-        opened_at,
-        outside,
-    )
-    closed_at = np.flatnonzero(opened_at != -2)
-    return WindowHistory(closed_at, opened_at[closed_at], np.flatnonzero(outside))
+    opened_by = np.full(len(headers), -2, np.int32)
+    outside = np.zeros(len(headers), np.bool_)
+    state = np.full((max(sessions, 1), 3), -1, np.int64)
+    _follow_window(headers, session, is_grant, is_request, state, opened_by, outside)
+    closed_by = np.flatnonzero(opened_by != -2)
+    return WindowHistory(closed_by, opened_by[closed_by].astype(np.int64), np.flatnonzero(outside))
 
 
 @njit(cache=True, nogil=True)
 def _follow_window(
-    session: Int64s,
-    is_grant: npt.NDArray[np.bool_],
-    number: Int64s,
-    exp_cmd_sn: Int64s,
+    headers: npt.NDArray[np.uint8],
+    session: Int32s,
+    is_grant: Flags,
+    is_request: Flags,
     state: Int64s,
-    opened_at: Int64s,
-    outside: npt.NDArray[np.bool_],
+    opened_by: Int32s,
+    outside: Flags,
 ) -> None:
-    """``state`` holds per session the highest MaxCmdSN and CmdSN and where the window closed; -1 for none."""
-    for position in range(len(session)):
-        row = session[position]
-        value = number[position]
-        if is_grant[position]:
-            # MaxCmdSN below ExpCmdSN - 1 is to be ignored (RFC 7143 section 4.2.2.1).
-            if (value - exp_cmd_sn[position] + 1) & _WORD >= _HALF:
-                continue
-            if state[row, 0] < 0 or 0 < (value - state[row, 0]) & _WORD < _HALF:
-                state[row, 0] = value
-                if state[row, 2] >= 0:
-                    opened_at[state[row, 2]] = position
-                    state[row, 2] = -1
+    """``state`` holds per session the highest MaxCmdSN and CmdSN and what closed the window; -1 for none."""
+    for pdu in range(len(session)):
+        row = session[pdu]
+        if row < 0:
             continue
-        if state[row, 1] < 0 or 0 < (value - state[row, 1]) & _WORD < _HALF:
-            state[row, 1] = value
-        if state[row, 0] >= 0:
-            ahead = (value - state[row, 0]) & _WORD
-            if 0 < ahead < _HALF:
-                outside[position] = True
-            elif ahead == 0 and state[row, 2] < 0:
-                opened_at[position] = -1
-                state[row, 2] = position
+        if is_grant[pdu]:
+            max_cmd_sn, exp_cmd_sn = _word(headers, pdu, 32), _word(headers, pdu, 28)
+            # MaxCmdSN below ExpCmdSN - 1 is to be ignored (RFC 7143 section 4.2.2.1).
+            if (max_cmd_sn - exp_cmd_sn + 1) & _WORD >= _HALF:
+                continue
+            if state[row, 0] < 0 or 0 < (max_cmd_sn - state[row, 0]) & _WORD < _HALF:
+                state[row, 0] = max_cmd_sn
+                if state[row, 2] >= 0:
+                    opened_by[state[row, 2]] = pdu
+                    state[row, 2] = -1
+        elif is_request[pdu]:
+            cmd_sn = _word(headers, pdu, 24)
+            if state[row, 1] < 0 or 0 < (cmd_sn - state[row, 1]) & _WORD < _HALF:
+                state[row, 1] = cmd_sn
+            if state[row, 0] >= 0:
+                ahead = (cmd_sn - state[row, 0]) & _WORD
+                if 0 < ahead < _HALF:
+                    outside[pdu] = True
+                elif ahead == 0 and state[row, 2] < 0:
+                    opened_by[pdu] = -1
+                    state[row, 2] = pdu
+
+
+@njit(cache=True, nogil=True)
+def _word(headers: npt.NDArray[np.uint8], pdu: int, byte: int) -> np.int64:
+    """The 32-bit number at ``byte`` of a header."""
+    return (
+        (np.int64(headers[pdu, byte]) << 24)
+        | (np.int64(headers[pdu, byte + 1]) << 16)
+        | (np.int64(headers[pdu, byte + 2]) << 8)
+        | np.int64(headers[pdu, byte + 3])
+    )

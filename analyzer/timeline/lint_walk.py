@@ -52,44 +52,42 @@ _GOOD, _CONDITION_MET, _INTERMEDIATE, _INTERMEDIATE_MET = 0x00, 0x04, 0x10, 0x14
 _FIRST_RESERVED_RESPONSE, _FIRST_VENDOR_RESPONSE = 0x02, 0x80
 
 
-class Agreements(NamedTuple):
-    """What holds on each connection, shape (connections,); -1 where it is not known."""
+# Columns of what holds on each connection; -1 where it is not known.
+(
+    IS_JUDGED,
+    MAX_BURST,
+    FIRST_BURST,
+    INITIAL_R2T,
+    IMMEDIATE_DATA,
+    MAX_R2TS,
+    INITIATOR_MAX_RECV,
+    TARGET_MAX_RECV,
+    AGREEMENT_COUNT,
+) = range(9)
 
-    is_judged: npt.NDArray[np.bool_]
-    max_burst: Int64s
-    first_burst: Int64s
-    initial_r2t: Int64s
-    immediate_data: Int64s
-    max_r2ts: Int64s
-    initiator_max_recv: Int64s
-    target_max_recv: Int64s
+# Columns of what is remembered of each task, and of each R2T.
+(DATA_SN, R2T_SN, UNSOLICITED_SN, BURST, UNSOLICITED, OPEN_R2TS, LATEST_R2T, _TASK_FIELDS) = range(8)
+(BEFORE, TAG, LENGTH, RECEIVED, R2T_DATA_SN, _R2T_FIELDS) = range(6)
 
 
 class LintState(NamedTuple):
-    """What is remembered while walking; tasks, connections and R2Ts by their numbers."""
+    """What is remembered while walking."""
 
     stat_sn: Int64s
-    data_sn: Int64s
-    r2t_sn: Int64s
-    unsolicited_sn: Int64s
-    burst: Int64s
-    unsolicited: Int64s
-    open_r2ts: Int64s
-    latest_r2t: Int64s
-    r2t_before: Int64s
-    r2t_tag: Int64s
-    r2t_length: Int64s
-    r2t_received: Int64s
-    r2t_data_sn: Int64s
+    """The next StatSN of each connection, shape (connections,)."""
+    tasks: Int64s
+    """Shape (tasks, fields)."""
+    r2ts: Int64s
+    """Shape (R2Ts, fields); those of one task are a list from its latest backwards."""
 
 
 def empty_state(connections: int, tasks: int, r2ts: int) -> LintState:
     """Nothing is known yet."""
-    unknown = [np.full(connections, _UNKNOWN, np.int64)]
-    unknown += [np.full(tasks, _UNKNOWN, np.int64) for _ in range(3)]
-    nothing = [np.zeros(tasks, np.int64) for _ in range(3)]
-    latest = [np.full(tasks, _UNKNOWN, np.int64)]
-    return LintState(*unknown, *nothing, *latest, *(np.zeros(r2ts, np.int64) for _ in range(5)))
+    return LintState(
+        np.full(connections, _UNKNOWN, np.int64),
+        np.full((tasks, _TASK_FIELDS), _UNKNOWN, np.int64),
+        np.zeros((r2ts, _R2T_FIELDS), np.int64),
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -100,35 +98,43 @@ def walk(
     pdu_task: Int32s,
     moved_from: Int32s,
     data_length: Int32s,
-    agreed: Agreements,
-    state: LintState,
+    agreed: Int64s,
+    stat_sn: Int64s,
+    tasks: Int64s,
+    asked: Int64s,
     counts: Int64s,
     first: Int64s,
 ) -> None:
-    """Judge every PDU in order; ``counts`` and ``first`` (PDU, -1) have shape (rules, connections)."""
+    """Judge every PDU in order; ``counts`` and ``first`` (PDU, -1) have shape (rules, connections).
+
+    ``agreed`` has shape (connections, AGREEMENT_COUNT); ``stat_sn``, ``tasks`` and ``asked`` are the
+    parts of an empty state.
+    """
     r2ts = 0
     for pdu in range(len(opcodes)):
         connection = connections[pdu]
-        if not agreed.is_judged[connection]:
+        if not agreed[connection, IS_JUDGED]:
             continue
         opcode = opcodes[pdu]
         if opcode >= _FIRST_TARGET_OPCODE:
-            _judge_stat_sn(opcode, headers, pdu, connection, state, counts, first)
+            _judge_stat_sn(opcode, headers, pdu, connection, stat_sn, counts, first)
         task = pdu_task[pdu]
         if task < 0:
             continue
         if moved_from[pdu] >= 0 or opcode in (_SNACK, _TASK_MANAGEMENT):
-            _forget(state, task)
+            _forget(tasks, task)
         if opcode == _COMMAND:
             if moved_from[pdu] < 0:
-                _begin(headers, pdu, task, state)
-            _judge_command(pdu, connection, task, data_length[pdu], agreed, state, counts, first)
+                _begin(headers, pdu, task, tasks)
+            _judge_command(pdu, connection, task, data_length[pdu], agreed, tasks, counts, first)
         elif opcode == _DATA_IN:
-            _judge_data_in(headers, pdu, connection, task, data_length[pdu], agreed, state, counts, first)
+            _judge_data_in(headers, pdu, connection, task, data_length[pdu], agreed, tasks, counts, first)
         elif opcode == _DATA_OUT:
-            _judge_data_out(headers, pdu, connection, task, data_length[pdu], agreed, state, counts, first)
+            _judge_data_out(
+                headers, pdu, connection, task, data_length[pdu], agreed, tasks, asked, counts, first
+            )
         elif opcode == _R2T:
-            _judge_r2t(headers, pdu, connection, task, r2ts, agreed, state, counts, first)
+            _judge_r2t(headers, pdu, connection, task, r2ts, agreed, tasks, asked, counts, first)
             r2ts += 1
         elif opcode == _RESPONSE:
             response = headers[pdu, 2]
@@ -156,42 +162,42 @@ def _word(headers: Bytes, pdu: int, byte: int) -> np.int64:
 
 @njit(cache=True, nogil=True)
 def _judge_stat_sn(
-    opcode: int, headers: Bytes, pdu: int, connection: int, state: LintState, counts: Int64s, first: Int64s
+    opcode: int, headers: Bytes, pdu: int, connection: int, stat_sns: Int64s, counts: Int64s, first: Int64s
 ) -> None:
     """StatSN counts the responses of a connection; R2Ts and pings of the target tell the next one."""
     if opcode == _DATA_IN and not headers[pdu, 1] & DATA_IN_STATUS_BIT:
         return
     stat_sn = _word(headers, pdu, 24)
-    expected = state.stat_sn[connection]
+    expected = stat_sns[connection]
     is_telling = opcode == _R2T or (opcode == _NOP_IN and _word(headers, pdu, 16) == RESERVED_TAG)
     if expected >= 0 and stat_sn != expected:
         _count(STAT_SN_GAP, pdu, connection, counts, first)
         # What comes late does not set the count back.
         if (stat_sn - expected) & _WORD >= _HALF:
             return
-    state.stat_sn[connection] = stat_sn if is_telling else (stat_sn + 1) & _WORD
+    stat_sns[connection] = stat_sn if is_telling else (stat_sn + 1) & _WORD
 
 
 @njit(cache=True, nogil=True)
-def _forget(state: LintState, task: int) -> None:
+def _forget(tasks: Int64s, task: int) -> None:
     """After a move or a SNACK numbers may go on from anywhere."""
-    state.data_sn[task] = _UNKNOWN
-    state.r2t_sn[task] = _UNKNOWN
-    state.unsolicited_sn[task] = _UNKNOWN
-    state.latest_r2t[task] = _UNKNOWN
-    state.open_r2ts[task] = 0
-    state.burst[task] = 0
+    tasks[task, DATA_SN] = _UNKNOWN
+    tasks[task, R2T_SN] = _UNKNOWN
+    tasks[task, UNSOLICITED_SN] = _UNKNOWN
+    tasks[task, LATEST_R2T] = _UNKNOWN
+    tasks[task, OPEN_R2TS] = 0
+    tasks[task, BURST] = 0
 
 
 @njit(cache=True, nogil=True)
-def _begin(headers: Bytes, pdu: int, task: int, state: LintState) -> None:
-    _forget(state, task)
+def _begin(headers: Bytes, pdu: int, task: int, tasks: Int64s) -> None:
+    _forget(tasks, task)
     both = COMMAND_READ_BIT | COMMAND_WRITE_BIT
     # The numbers of bidirectional commands share one count, which is not followed.
     if headers[pdu, 1] & both != both:
-        state.data_sn[task] = 0
-        state.r2t_sn[task] = 0
-        state.unsolicited_sn[task] = 0
+        tasks[task, DATA_SN] = 0
+        tasks[task, R2T_SN] = 0
+        tasks[task, UNSOLICITED_SN] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -200,19 +206,19 @@ def _judge_command(
     connection: int,
     task: int,
     length: int,
-    agreed: Agreements,
-    state: LintState,
+    agreed: Int64s,
+    tasks: Int64s,
     counts: Int64s,
     first: Int64s,
 ) -> None:
-    state.unsolicited[task] = length
+    tasks[task, UNSOLICITED] = length
     if length == 0:
         return
-    if agreed.immediate_data[connection] == 0:
+    if agreed[connection, IMMEDIATE_DATA] == 0:
         _count(IMMEDIATE_NOT_ALLOWED, pdu, connection, counts, first)
-    if 0 <= agreed.target_max_recv[connection] < length:
+    if 0 <= agreed[connection, TARGET_MAX_RECV] < length:
         _count(SEGMENT_TOO_LONG, pdu, connection, counts, first)
-    if 0 <= agreed.first_burst[connection] < length:
+    if 0 <= agreed[connection, FIRST_BURST] < length:
         _count(FIRST_BURST_TOO_LONG, pdu, connection, counts, first)
 
 
@@ -223,24 +229,24 @@ def _judge_data_in(
     connection: int,
     task: int,
     length: int,
-    agreed: Agreements,
-    state: LintState,
+    agreed: Int64s,
+    tasks: Int64s,
     counts: Int64s,
     first: Int64s,
 ) -> None:
     flags, status = headers[pdu, 1], headers[pdu, 3]
     data_sn = _word(headers, pdu, 36)
-    if state.data_sn[task] >= 0 and data_sn != state.data_sn[task]:
+    if tasks[task, DATA_SN] >= 0 and data_sn != tasks[task, DATA_SN]:
         _count(DATA_SN_GAP, pdu, connection, counts, first)
-    state.data_sn[task] = (data_sn + 1) & _WORD
-    if 0 <= agreed.initiator_max_recv[connection] < length:
+    tasks[task, DATA_SN] = (data_sn + 1) & _WORD
+    if 0 <= agreed[connection, INITIATOR_MAX_RECV] < length:
         _count(SEGMENT_TOO_LONG, pdu, connection, counts, first)
-    state.burst[task] += length
-    if 0 <= agreed.max_burst[connection] < state.burst[task]:
+    tasks[task, BURST] += length
+    if 0 <= agreed[connection, MAX_BURST] < tasks[task, BURST]:
         _count(BURST_TOO_LONG, pdu, connection, counts, first)
-        state.burst[task] = 0
+        tasks[task, BURST] = 0
     if flags & FINAL_BIT:
-        state.burst[task] = 0
+        tasks[task, BURST] = 0
     is_plain = status in (_GOOD, _CONDITION_MET, _INTERMEDIATE, _INTERMEDIATE_MET)
     if flags & DATA_IN_STATUS_BIT and not is_plain:
         _count(STATUS_OUT_OF_PLACE, pdu, connection, counts, first)
@@ -253,23 +259,24 @@ def _judge_r2t(
     connection: int,
     task: int,
     number: int,
-    agreed: Agreements,
-    state: LintState,
+    agreed: Int64s,
+    tasks: Int64s,
+    asked: Int64s,
     counts: Int64s,
     first: Int64s,
 ) -> None:
     r2t_sn, length = _word(headers, pdu, 36), _word(headers, pdu, 44)
-    if state.r2t_sn[task] >= 0 and r2t_sn != state.r2t_sn[task]:
+    if tasks[task, R2T_SN] >= 0 and r2t_sn != tasks[task, R2T_SN]:
         _count(R2T_SN_GAP, pdu, connection, counts, first)
-    state.r2t_sn[task] = (r2t_sn + 1) & _WORD
-    if 0 <= agreed.max_burst[connection] < length:
+    tasks[task, R2T_SN] = (r2t_sn + 1) & _WORD
+    if 0 <= agreed[connection, MAX_BURST] < length:
         _count(BURST_TOO_LONG, pdu, connection, counts, first)
-    state.r2t_before[number] = state.latest_r2t[task]
-    state.latest_r2t[task] = number
-    state.r2t_tag[number] = _word(headers, pdu, 20)
-    state.r2t_length[number] = length
-    state.open_r2ts[task] += 1
-    if 0 < agreed.max_r2ts[connection] < state.open_r2ts[task]:
+    asked[number, BEFORE] = tasks[task, LATEST_R2T]
+    tasks[task, LATEST_R2T] = number
+    asked[number, TAG] = _word(headers, pdu, 20)
+    asked[number, LENGTH] = length
+    tasks[task, OPEN_R2TS] += 1
+    if 0 < agreed[connection, MAX_R2TS] < tasks[task, OPEN_R2TS]:
         _count(TOO_MANY_R2TS, pdu, connection, counts, first)
 
 
@@ -280,37 +287,38 @@ def _judge_data_out(
     connection: int,
     task: int,
     length: int,
-    agreed: Agreements,
-    state: LintState,
+    agreed: Int64s,
+    tasks: Int64s,
+    asked: Int64s,
     counts: Int64s,
     first: Int64s,
 ) -> None:
     transfer_tag, data_sn = _word(headers, pdu, 20), _word(headers, pdu, 36)
-    if 0 <= agreed.target_max_recv[connection] < length:
+    if 0 <= agreed[connection, TARGET_MAX_RECV] < length:
         _count(SEGMENT_TOO_LONG, pdu, connection, counts, first)
     if transfer_tag == RESERVED_TAG:
-        if agreed.initial_r2t[connection] == 1:
+        if agreed[connection, INITIAL_R2T] == 1:
             _count(UNSOLICITED_NOT_ALLOWED, pdu, connection, counts, first)
-        state.unsolicited[task] += length
-        if 0 <= agreed.first_burst[connection] < state.unsolicited[task]:
+        tasks[task, UNSOLICITED] += length
+        if 0 <= agreed[connection, FIRST_BURST] < tasks[task, UNSOLICITED]:
             _count(FIRST_BURST_TOO_LONG, pdu, connection, counts, first)
-        if state.unsolicited_sn[task] >= 0 and data_sn != state.unsolicited_sn[task]:
+        if tasks[task, UNSOLICITED_SN] >= 0 and data_sn != tasks[task, UNSOLICITED_SN]:
             _count(DATA_SN_GAP, pdu, connection, counts, first)
-        state.unsolicited_sn[task] = (data_sn + 1) & _WORD
+        tasks[task, UNSOLICITED_SN] = (data_sn + 1) & _WORD
         return
-    number = state.latest_r2t[task]
-    while number >= 0 and state.r2t_tag[number] != transfer_tag:
-        number = state.r2t_before[number]
+    number = tasks[task, LATEST_R2T]
+    while number >= 0 and asked[number, TAG] != transfer_tag:
+        number = asked[number, BEFORE]
     if number < 0:
         # Where the count of R2Ts is not known the tag may have been given before the task moved.
-        if state.r2t_sn[task] >= 0:
+        if tasks[task, R2T_SN] >= 0:
             _count(TRANSFER_TAG_UNKNOWN, pdu, connection, counts, first)
         return
-    if data_sn != state.r2t_data_sn[number]:
+    if data_sn != asked[number, R2T_DATA_SN]:
         _count(DATA_SN_GAP, pdu, connection, counts, first)
-    state.r2t_data_sn[number] = (data_sn + 1) & _WORD
-    state.r2t_received[number] += length
-    if state.r2t_received[number] > state.r2t_length[number]:
+    asked[number, R2T_DATA_SN] = (data_sn + 1) & _WORD
+    asked[number, RECEIVED] += length
+    if asked[number, RECEIVED] > asked[number, LENGTH]:
         _count(MORE_THAN_ASKED, pdu, connection, counts, first)
     if headers[pdu, 1] & FINAL_BIT:
-        state.open_r2ts[task] -= 1
+        tasks[task, OPEN_R2TS] -= 1

@@ -14,7 +14,7 @@ from analyzer.diagnostics import DiagnosticLog
 from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_RESPONSES, Opcode, name_of
 from analyzer.iscsi.text_keys import wrong_answers
 from analyzer.timeline import lint_walk
-from analyzer.timeline.lint_walk import Agreements, empty_state, walk
+from analyzer.timeline.lint_walk import empty_state, walk
 from analyzer.timeline.membership import Identities
 from analyzer.timeline.session_table import max_recv_bytes, negotiated_number, negotiated_yes
 from analyzer.timeline.task_management import TASK_REASSIGN, TaskManagement
@@ -68,7 +68,7 @@ def lint(
         tracked.moved_from,
         lengths,
         _agreements(decoded, identities, lossy),
-        empty_state(count, len(tracked.matrix), r2ts),
+        *empty_state(count, len(tracked.matrix), r2ts),
         counts,
         first,
     )
@@ -86,12 +86,12 @@ def lint(
     _lint_keys(identities, diagnostics)
 
 
-def _agreements(decoded: DecodedCapture, identities: Identities, lossy: list[int]) -> Agreements:
+def _agreements(decoded: DecodedCapture, identities: Identities, lossy: list[int]) -> npt.NDArray[np.int64]:
+    """The table that ``lint_walk.walk`` takes."""
     pdus, columns = decoded.pdus, decoded.connections
     is_judged = (columns.lost_bytes == 0) & (identities.session_of_connection >= 0)
     is_judged[lossy] = False
     is_judged[pdus.connection_index[pdus.quality != QUALITY_WHOLE]] = False
-    # A SNACK has answers sent again, with the numbers they had.
     by_session: dict[int, tuple[int, ...]] = {}
     rows = []
     for connection, session in zip(
@@ -110,8 +110,8 @@ def _agreements(decoded: DecodedCapture, identities: Identities, lossy: list[int
         limits = (max_recv_bytes(connection.login, "offered"), max_recv_bytes(connection.login, "answered"))
         own = by_session.get(session, (-1,) * 5)
         rows.append((*own, *(-1 if limit is None else limit for limit in limits)))
-    table = np.array(rows, np.int64).reshape(len(rows), 7)
-    return Agreements(is_judged, *(np.ascontiguousarray(table[:, column]) for column in range(7)))
+    limits_of = np.array(rows, np.int64).reshape(len(rows), lint_walk.AGREEMENT_COUNT - 1)
+    return np.concatenate([is_judged[:, None].astype(np.int64), limits_of], axis=1)
 
 
 def _lint_functions(
