@@ -26,7 +26,7 @@ def send(world: World, path: int, from_target: int, now: int, stream_bytes: int,
     """Write bytes to one direction of a connection; gives when the last of them is read at the other end."""
     by = world.paths[path]
     direction = by.link_from if from_target else by.link_to
-    at: int = transmit(world, direction, now, stream_bytes, data_bytes)
+    at: int = transmit(world, 2 * path + from_target, direction, now, stream_bytes, data_bytes)
     lane = world.lanes[2 * path + from_target]
     if not lane.is_plain:
         at = slowed(world, lane, 2 * path + from_target, now, at, stream_bytes)

@@ -198,13 +198,17 @@ LINK = _record(
     packets="i8",
     ack_debt_ns="i8",
     ack_debt_bytes="i8",
+    tail_owner="i8",
+    tail_begins_ns="i8",
+    tail_room_bytes="i8",
 )
 """One direction of a link: what it is, then what it carried.
 
 ``rate_bps`` 0 means that sending takes no time. ``free_ns`` is when all that was given to the
 direction so far will be paid for at its rate; ``credit_ns`` is how far ahead of that a packet may
 leave (a token bucket), 0 for a wire; ``is_postpaid`` where each packet leaves first and is paid for
-then. The debt is what acknowledgements of the other direction have yet to take on this one.
+then. The tail is the last packet that was formed: the direction of a connection that owns it, when it
+begins to be sent, and the bytes that still fit into it. The debt is what acknowledgements of the other direction have yet to take on this one.
 """
 
 LANE = _record(

@@ -222,7 +222,7 @@ def path_records(network: Network, scenario: Scenario, first_inner_scope: int) -
 
 def link_records(models: tuple[LinkModel, ...]) -> Any:
     """Both directions of each link, the one towards the target first."""
-    made = records(LINK, 2 * len(models))
+    made = records(LINK, 2 * len(models), tail_owner=NONE)
     for place, model in enumerate(models):
         for direction, rate, delay in (
             (made[2 * place], model.rate_to_target_bps or 0, model.delay_to_target_ns),

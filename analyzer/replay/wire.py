@@ -43,18 +43,25 @@ def sending_ns(wire_bytes: int, rate_bps: int) -> int:
 
 
 @engine_step
-def transmit(world: World, direction: int, now: int, stream_bytes: int, data_bytes: int) -> int:
+def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: int, data_bytes: int) -> int:
     """Hand ``stream_bytes`` to a direction at ``now``; gives the time at which the last of them arrives.
+
+    Behind bytes of the same connection (``owner``) that still wait, they first fill the last packet of
+    those: TCP knows no PDUs. So a command may arrive together with the end of the data before it.
 
     Behind an idle time a token bucket lets up to its size go at once and is paid later; where packets
     are paid for after they have left (as Linux tbf with a bucket of one packet was measured to do), the
     last one arrives its own time earlier. A wire has neither. ``data_bytes`` of the stream are SCSI data.
     """
     link = world.links[direction]
-    packets = (stream_bytes + link.segment_bytes - 1) // link.segment_bytes
+    filling = 0
+    if link.tail_owner == owner and now < link.tail_begins_ns:
+        filling = min(stream_bytes, link.tail_room_bytes)
+    rest = stream_bytes - filling
+    packets = (rest + link.segment_bytes - 1) // link.segment_bytes
     wire_bytes = stream_bytes + packets * link.packet_overhead_bytes
     duration = sending_ns(wire_bytes, link.rate_bps)
-    if link.packets_per_ack > 0:
+    if link.packets_per_ack > 0 and packets > 0:
         owe_acknowledgements(world.links, direction, packets)
         wire_bytes, duration = with_acknowledgements(link, now, wire_bytes, duration)
     begun = max(now, link.free_ns)
@@ -63,13 +70,16 @@ def transmit(world: World, direction: int, now: int, stream_bytes: int, data_byt
     link.busy_ns += duration
     link.wire_bytes += wire_bytes
     link.packets += packets
-    credit_ns = link.credit_ns
-    if link.is_postpaid:
-        last_bytes = stream_bytes - (packets - 1) * link.segment_bytes + link.packet_overhead_bytes
-        credit_ns = sending_ns(last_bytes, link.rate_bps)
+    link.tail_room_bytes -= filling
+    if packets > 0:
+        last_bytes = rest - (packets - 1) * link.segment_bytes
+        link.tail_owner = owner
+        link.tail_room_bytes = link.segment_bytes - last_bytes
+        link.tail_begins_ns = free - sending_ns(last_bytes + link.packet_overhead_bytes, link.rate_bps)
+    left_ns = link.tail_begins_ns if link.is_postpaid else free - link.credit_ns
     if duration > 0:
         note_usage(world, direction, begun, free)
-    delivered: int = max(now, free - credit_ns) + link.delay_ns
+    delivered: int = max(now, left_ns) + link.delay_ns
     log = world.log
     row = log[0, LOG_TRANSFERS]
     log[0, LOG_TRANSFERS] += 1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analyzer.replay.made import made_workload
-from analyzer.replay.scenario import LinkModel
 from analyzer.replay.state import GATE_HELD, GATE_RELEASED, LOG_EPISODES, WINDOW_CLOSED, WINDOW_OPENED, logged
+from tests.replay.known import token_bucket
 from tests.replay.played import ideal_link, played
 
 FAST, SLOW = ideal_link(40_000_000, 10_000), ideal_link(10_000_000, 10_000)
@@ -50,24 +50,13 @@ def test_a_target_without_a_gate_makes_nothing_wait():
 def test_writes_held_by_order_stay_outstanding_and_drive_least_queue_depth_to_the_slow_link(
     topology, measured_iops
 ):
-    """As really run: 64 KiB solicited writes at depth 8 over 40 and 10 Mbit/s, token buckets of 2000 bytes.
+    """As really run: 64 KiB solicited writes at depth 8 over 40 and 10 Mbit/s, token buckets of one packet.
 
     Under MC/S a write on the slow link holds those behind it, which stay outstanding on the fast one; so
     least-queue-depth sends more to the slow link and reaches half of what it does under MPIO.
     """
-    links = tuple(
-        LinkModel(
-            rate_to_target_bps=rate,
-            rate_from_target_bps=rate,
-            delay_to_target_ns=20_000,
-            delay_from_target_ns=20_000,
-            mtu_bytes=1500,
-            packet_overhead_bytes=66,
-            bucket_bytes=2000,
-        )
-        for rate in (40_000_000, 10_000_000)
-    )
-    workload = made_workload(240, write_bytes=65536, service_ns=300_000)
+    links = (token_bucket(40), token_bucket(10))
+    workload = made_workload(240, write_bytes=65536, service_ns=40_000)
     policy = "least-queue-depth(ties=lowest-path)"
     world = played(workload, f"{topology}:2/{policy}", links, pacing="depth:8", write_segment_bytes=8192)
     assert 240e9 / world.progress.completed_ns.max() == pytest.approx(measured_iops, rel=0.03)
