@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from analyzer.measures import MEASURES, measure
 from analyzer.tables.folder import Outcome, Timeline
-from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS
+from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS, UTILISATION
 from analyzer.tables.timeline_tables import (
     CAPTURES,
     CONNECTIONS,
@@ -346,6 +346,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
         "requests": REQUESTS.build(requests),
         "paths": path_table,
         "events": OUTCOME_EVENTS.empty(),
+        "utilisation": UTILISATION.empty(),
         "metrics": metrics,
     }
     manifest = {
