@@ -22,6 +22,7 @@ Bools = npt.NDArray[np.bool_]
 
 SINGLE, MCS, MPIO = "single/-", "mcs:2/round-robin", "mpio:2/round-robin"
 MPIO_ONE_LINK = "mpio:2/failover-only"
+BOND = "bond:2/balance-rr"
 LIKE_PERCENT = 3.0
 """Throughputs that differ by less are alike: the error that a good model may have."""
 ALONE_SHARE = 0.95

@@ -83,6 +83,19 @@ def test_one_command_at_a_time_gains_nothing_by_links(round_robin, one_stalls, l
     for findings in (round_robin, one_stalls, linkdown):
         assert findings[7].judgement.verdict is Verdict.HOLDS
         assert abs(numbers_of(findings[7])["gain of MPIO"]) < 1
+        assert "the links are not the limit" in findings[7].judgement.reason
+
+
+def test_a_bond_helps_one_command_whose_data_fill_the_link():
+    """Reads of 64 kB one at a time at the rate of a link: the bond alone has two links for one transfer."""
+    service = 20_000
+    timeline = make_timeline(tasks=60, depth=1, connections=1, read_bytes=65536, service_ns=service)
+    links = {"rate_to_target_bps": 10**8, "rate_from_target_bps": 10**8}
+    trial = Trial(timeline)
+    trial._first_link = lambda: links
+    judgement = try_claim(throughput.ONE_OUTSTANDING, trial).judgement
+    assert judgement.verdict is Verdict.HOLDS
+    assert "only a bond helps" in judgement.reason
 
 
 def test_a_target_that_held_commands_back_kept_their_order(one_stalls):
