@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from declarations: tables.md and diagnostics.md.
+"""Writes the reference pages that come from declarations: tables.md, diagnostics.md, scenario.schema.json.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit 1 where a page is not what the declarations say
@@ -6,11 +6,13 @@ python docs/generate.py --check    exit 1 where a page is not what the declarati
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 from analyzer.diagnostics import CATALOGUE
 from analyzer.measures import MEASURES
+from analyzer.replay.scenario_files import schema
 from analyzer.tables.folder import Outcome, Timeline
 from analyzer.tables.schema import Table
 
@@ -82,7 +84,16 @@ def diagnostics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"tables.md": tables_page, "diagnostics.md": diagnostics_page}
+def scenario_schema() -> str:
+    """The JSON schema of scenario files."""
+    return json.dumps(schema(), indent=1) + "\n"
+
+
+PAGES = {
+    "tables.md": tables_page,
+    "diagnostics.md": diagnostics_page,
+    "scenario.schema.json": scenario_schema,
+}
 
 
 def main() -> int:

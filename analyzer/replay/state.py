@@ -208,7 +208,8 @@ LINK = _record(
 direction so far will be paid for at its rate; ``credit_ns`` is how far ahead of that a packet may
 leave (a token bucket), 0 for a wire; ``is_postpaid`` where each packet leaves first and is paid for
 then. The tail is the last packet that was formed: the direction of a connection that owns it, when it
-begins to be sent, and the bytes that still fit into it. The debt is what acknowledgements of the other direction have yet to take on this one.
+begins to be sent, and the bytes that still fit into it. The debt is what acknowledgements of the other
+direction have yet to take on this one.
 """
 
 LANE = _record(

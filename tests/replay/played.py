@@ -15,13 +15,16 @@ from analyzer.replay.workload import Workload
 
 def ideal_link(rate_bps: int, one_way_ns: int = 0, **fields: Any) -> LinkModel:
     """Give a link without packets: every byte of a PDU takes its time, and nothing else does."""
-    return LinkModel(
-        rate_to_target_bps=rate_bps,
-        rate_from_target_bps=rate_bps,
-        delay_to_target_ns=one_way_ns,
-        delay_from_target_ns=one_way_ns,
-        **{"mtu_bytes": 1 << 20, "packet_overhead_bytes": 0, "header_in_mtu_bytes": 0} | fields,
-    )
+    ideal: dict[str, Any] = {
+        "rate_to_target_bps": rate_bps,
+        "rate_from_target_bps": rate_bps,
+        "delay_to_target_ns": one_way_ns,
+        "delay_from_target_ns": one_way_ns,
+        "mtu_bytes": 1 << 20,
+        "packet_overhead_bytes": 0,
+        "header_in_mtu_bytes": 0,
+    }
+    return LinkModel.model_validate(ideal | fields)
 
 
 def played(
