@@ -109,21 +109,15 @@ def scenarios_in(files: Sequence[Path], pacing: str, seed: int) -> list[Scenario
 
 def run_all(timeline: Timeline, policies: Sequence[str | Scenario], pacing: str, seed: int) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
-    import analyzer
     from analyzer.commands.sources import COMPILING
     from analyzer.commands.waiting import announced_if_compiling, progress_bar
-    from analyzer.replay.run import prepare
+    from analyzer.replay.run import prepare, replay_all
 
     scenarios: list[str | Scenario] = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
     with announced_if_compiling(COMPILING.format(seconds=25)):
         prepare(scenarios)
-    outcomes = []
     with progress_bar("Replaying") as progress:
-        for place, policy in enumerate(scenarios):
-            outcomes.append(analyzer.replay(timeline, policy, pacing=pacing, seed=seed))
-            if progress is not None:
-                progress(place + 1, len(scenarios))
-    return outcomes
+        return replay_all(timeline, scenarios, pacing=pacing, seed=seed, progress=progress)
 
 
 def write_outcomes(outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -7,8 +7,10 @@ engine and the policies are compiled when first needed and kept on disk by Numba
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -16,7 +18,8 @@ import numpy as np
 from analyzer.compilation import kept_beside_its_sources
 from analyzer.errors import UnusableInputError
 from analyzer.replay import engine
-from analyzer.replay.agreements import agreements_of
+from analyzer.replay.agreements import Agreement, agreements_of
+from analyzer.replay.assumptions import assumptions_of
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
 from analyzer.replay.made import made_network, made_workload
 from analyzer.replay.outcome import outcome_of
@@ -29,7 +32,7 @@ from analyzer.replay.policies.interface import (
     example_arguments,
     example_completion,
 )
-from analyzer.replay.recorded_links import recorded_links
+from analyzer.replay.recorded_links import CalibratedValue, RecordedLinks, recorded_links
 from analyzer.replay.scenario import Pacing, Scenario
 from analyzer.replay.service_times import service_times
 from analyzer.replay.state import (
@@ -76,7 +79,6 @@ Progress = Callable[[int, int], None]
 EVENTS_AT_A_TIME = 2_000_000
 EPISODES_KEPT = 100_000
 QUEUE_BEGINS_WITH = 4096
-HIDDEN_SHARE = 0.05
 
 
 def replay(
@@ -104,17 +106,68 @@ def replay(
         scenario = scenario_of(scenario, pacing=pacing, seed=seed, links=links, target=target)
     if faults:
         raise UnusableInputError("this version replays links that stay up", source="--fault")
+    return _outcome(timeline, _calibrated(timeline), scenario, progress, log)
+
+
+def replay_all(
+    timeline: Timeline,
+    policies: Sequence[str | Scenario],
+    *,
+    pacing: str = "closed",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """One outcome for each of ``policies``, in order, on all cores; as ``replay`` does one by one.
+
+    The engine holds no lock of Python while it runs, so threads suffice. ``progress`` is called with
+    outcomes done and asked for.
+    """
+    scenarios = [
+        one if isinstance(one, Scenario) else scenario_of(one, pacing=pacing, seed=seed) for one in policies
+    ]
+    prepare(scenarios)
+    calibrated = _calibrated(timeline)
+    outcomes = []
+    with ThreadPoolExecutor(min(len(scenarios), os.cpu_count() or 1) or 1) as pool:
+        for outcome in pool.map(lambda one: _outcome(timeline, calibrated, one, None, None), scenarios):
+            outcomes.append(outcome)
+            if progress is not None:
+                progress(len(outcomes), len(scenarios))
+    return outcomes
+
+
+class _Calibrated(NamedTuple):
+    """What all scenarios of one timeline start from."""
+
+    recorded: RecordedLinks
+    workload: Workload
+    agreements: tuple[Agreement, ...]
+    values: tuple[CalibratedValue, ...]
+
+
+def _calibrated(timeline: Timeline) -> _Calibrated:
     recorded = recorded_links(timeline)
     service = service_times(timeline, recorded)
     workload = workload_of(timeline, recorded, service)
     agreements, windows = agreements_of(timeline)
-    network = network_of(scenario, workload, recorded, agreements)
+    return _Calibrated(recorded, workload, agreements, recorded.values + service.values + windows)
+
+
+def _outcome(
+    timeline: Timeline,
+    calibrated: _Calibrated,
+    scenario: Scenario,
+    progress: Progress | None,
+    log: Int64s | None,
+) -> Outcome:
+    workload = calibrated.workload
+    network = network_of(scenario, workload, calibrated.recorded, calibrated.agreements)
     if scenario.link_count is None and not scenario.is_baseline:
         scenario = scenario.model_copy(update={"link_count": network.link_count})
-    world = world_of(scenario, workload, network, log or fresh_log(episodes=EPISODES_KEPT))
+    world = world_of(scenario, workload, network, fresh_log(episodes=EPISODES_KEPT) if log is None else log)
     run(world, scenario, progress)
-    values = recorded.values + service.values + windows
-    return outcome_of(timeline, workload, scenario, network, world, values, _assumptions(scenario, workload))
+    assumed = assumptions_of(scenario, network, workload)
+    return outcome_of(timeline, workload, scenario, network, world, calibrated.values, assumed)
 
 
 def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> None:
@@ -319,36 +372,3 @@ def _numba_words(text: str) -> str:
     said = next((line for line in lines if not line.startswith(("Failed in", "\x1b", "File "))), "")
     place = next((line for line in lines if line.startswith("File ")), "")
     return f"cannot be compiled: {said} {place}".strip()
-
-
-def _assumptions(scenario: Scenario, workload: Workload) -> tuple[str, ...]:
-    """What a reader must know before believing the outcome, in whole sentences."""
-    linked = int((workload.pacing.predecessor != NONE).sum())
-    total = len(workload)
-    loops = {
-        Pacing.RECORDED: "Open loop: every request is asked for at its recorded time, however slow the "
-        "replay is.",
-        Pacing.CLOSED: f"Closed loop: {linked} of {total} requests wait for the completion that they "
-        "followed in the recording and then for the think time seen; the others are asked for at "
-        "their recorded time.",
-        Pacing.DEPTH: f"Closed loop: {scenario.depth} requests are outstanding at any time, in recorded "
-        "order, "
-        "without think times.",
-    }
-    found = [loops[scenario.pacing]]
-    hidden = total - int(workload.pacing.is_exact.sum())
-    if scenario.pacing is Pacing.CLOSED and hidden > HIDDEN_SHARE * total:
-        found.append(
-            f"{hidden} of {total} commands were recorded leaving behind other data, so when they were "
-            "asked for is not known; more may have been outstanding than it seems. If the queue "
-            "depth is known, pacing depth:N replays it."
-        )
-    if scenario.target.service_ns is None:
-        found.append(
-            "Each request is served as long as its task was in the recording, whatever else the device does."
-        )
-    found.append("Links do not fail, and TCP loses nothing; its acknowledgements take no time on the links.")
-    found.append("An initiator writes to a connection first in, first out: commands wait behind data.")
-    if not scenario.is_baseline:
-        found.append("Every path has a link of its own.")
-    return (*found, *workload.assumptions)

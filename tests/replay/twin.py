@@ -6,6 +6,7 @@ Run as a program it prints the fingerprint, so that another process, compiled or
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from analyzer.replay.scenario import LinkModel
 from analyzer.replay.state import DIGEST, LOG_EVENTS, logged
 from tests.replay.played import ideal_link, played
 
-LINKS = (ideal_link(40_000_000, 10_000, bucket_bytes=2000), ideal_link(10_000_000, 300_000))
+LINKS = (
+    ideal_link(40_000_000, 10_000, bucket_bytes=2000, jitter_ns=50_000, mtu_bytes=1500, packets_per_ack=2),
+    ideal_link(10_000_000, 300_000, is_postpaid=True, loss_per_billion=2_000_000, idle_restart_ns=10**7),
+)
 WORDS = (
     "single/-",
     "mcs:2/round-robin",
@@ -22,6 +26,24 @@ WORDS = (
     "mpio:2/service-time",
     "mpio:3/failover-only",
     "mcs:2/as-recorded",
+    "mpio:4/historical-service-time(threshold=2)",
+    "mpio:2xmcs:2/service-time(throughput=3:1)+vmw-latency(sampling_ios=2,evaluation_ms=5)",
+    "bond:4:layer3+4xmpio:4/round-robin(legacy_repeat_count=3)",
+)
+TARGETS: tuple[dict[str, Any], ...] = (
+    {"servers": 3, "window": 6, "window_follows": "completion"},
+    {
+        "gate": "istgt",
+        "servers": 1,
+        "depth": 5,
+        "attributes": "honoured",
+        "scheduler": "sorting",
+        "seek_ns": 2_000_000,
+        "bytes_per_s": 40_000_000,
+        "write_cache_bytes": 300_000,
+        "read_ahead_blocks": 512,
+    },
+    {"gate": "spdk", "reordering": "restricted"},
 )
 
 
@@ -44,12 +66,14 @@ def fingerprints(links: tuple[LinkModel, ...] = LINKS) -> list[str]:
         predecessor=predecessor,
         recorded_path=random.integers(0, 2, count),
         lun_index=random.integers(0, 3, count),
+        lba=random.integers(0, 5, count) * 128,
+        attribute=random.integers(0, 3, count),
         is_immediate=random.random(count) < 0.05,
         has_own_status=random.random(count) < 0.2,
         sense_bytes=18,
     )
     found = []
-    for words in WORDS:
+    for number, words in enumerate(WORDS):
         for pacing in ("closed", "recorded", "depth:5"):
             world = played(
                 workload,
@@ -57,7 +81,7 @@ def fingerprints(links: tuple[LinkModel, ...] = LINKS) -> list[str]:
                 links,
                 pacing=pacing,
                 events=5000,
-                target={"servers": 3, "window": 6, "window_follows": "completion"},
+                target=TARGETS[number % len(TARGETS)],
                 is_initial_r2t=False,
                 immediate_bytes=4096,
                 first_burst_bytes=16384,

@@ -1,0 +1,85 @@
+"""What a reader must know before believing an outcome, in whole sentences.
+
+Decides nothing about the replay; says what its model takes for granted, and only what this scenario does.
+"""
+
+from __future__ import annotations
+
+from analyzer.replay.scenario import BondMode, Pacing, Scenario
+from analyzer.replay.state import NONE, SIMPLE
+from analyzer.replay.topology import Network
+from analyzer.replay.workload import Workload
+
+HIDDEN_SHARE = 0.05
+
+
+def assumptions_of(scenario: Scenario, network: Network, workload: Workload) -> tuple[str, ...]:
+    """The assumptions of one replay, the loop first."""
+    return (
+        *_about_pacing(scenario, workload),
+        *_about_target(scenario, workload),
+        *_about_links(scenario, network),
+        *workload.assumptions,
+    )
+
+
+def _about_pacing(scenario: Scenario, workload: Workload) -> list[str]:
+    linked = int((workload.pacing.predecessor != NONE).sum())
+    total = len(workload)
+    loops = {
+        Pacing.RECORDED: "Open loop: every request is asked for at its recorded time, however slow the "
+        "replay is.",
+        Pacing.CLOSED: f"Closed loop: {linked} of {total} requests wait for the completion that they "
+        "followed in the recording and then for the think time seen; the others are asked for at "
+        "their recorded time.",
+        Pacing.DEPTH: f"Closed loop: {scenario.depth} requests are outstanding at any time, in recorded "
+        "order, without think times.",
+    }
+    found = [loops[scenario.pacing]]
+    if scenario.time_scale != 1 and scenario.pacing is not Pacing.DEPTH:
+        found.append(f"Recorded times and think times are multiplied by {scenario.time_scale:g}.")
+    hidden = total - int(workload.pacing.is_exact.sum())
+    if scenario.pacing is Pacing.CLOSED and hidden > HIDDEN_SHARE * total:
+        found.append(
+            f"{hidden} of {total} commands were recorded leaving behind other data, so when they were "
+            "asked for is not known; more may have been outstanding than it seems. If the queue "
+            "depth is known, pacing depth:N replays it."
+        )
+    return found
+
+
+def _about_target(scenario: Scenario, workload: Workload) -> list[str]:
+    target = scenario.target
+    found = []
+    if target.service_ns is None:
+        found.append(
+            "Each request is served as long as its task was in the recording, whatever else the device does."
+        )
+    if target.attributes == "as-timed" and (workload.attribute != SIMPLE).any():
+        found.append(
+            "Task attributes are not applied again: what the target did with them is in its service times."
+        )
+    if target.gate == "spdk":
+        found.append("A command below ExpCmdSN fails; a real target would drop its connection then.")
+    if target.read_ahead_blocks:
+        found.append("Reading ahead takes no time of the device.")
+    return found
+
+
+def _about_links(scenario: Scenario, network: Network) -> list[str]:
+    has_loss = any(link.loss_per_billion for link in network.links)
+    has_acknowledgements = all(link.packets_per_ack for link in network.links)
+    said = "Links do not fail"
+    said += ", and lost packets cost a repair each but no rate" if has_loss else ", and TCP loses nothing"
+    found = [said + ("." if has_acknowledgements else "; its acknowledgements take no time on the links.")]
+    found.append("An initiator writes to a connection first in, first out: commands wait behind data.")
+    if scenario.bond_mode is BondMode.BALANCE_RR:
+        found.append(
+            f"Both ends stripe packets over the bond; one connection fills {scenario.reorder_links:g} links "
+            "at most, for its packets arrive out of order."
+        )
+    elif scenario.bond_mode is not None:
+        found.append("Both ends of the bond choose the same link for a connection.")
+    elif not scenario.is_baseline and not scenario.are_links_shared:
+        found.append("Every path has a link of its own.")
+    return found
