@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from analyzer.measures import measure
-from analyzer.tables.arrow_arrays import to_numpy
 from analyzer.tables.folder import Outcome, TableFolder, Timeline
 
 Int64s = npt.NDArray[np.int64]
@@ -140,9 +138,6 @@ def replayed_part(recorded: RequestColumns, outcome: Outcome) -> RequestColumns:
 
 
 def categories(folder: TableFolder, table: str, column: str) -> Categories:
-    """A category column without nulls as codes and names, without a Python string per row."""
-    chunks = folder.arrow[table].column(column).unify_dictionaries()
-    array = chunks.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # Arrow gives no array for a column without chunks
-        return Categories(np.zeros(0, np.int32), ())
-    return Categories(to_numpy(array.indices), tuple(array.dictionary.to_pylist()))
+    """A category column without nulls as codes and names."""
+    names, codes = folder.categories(table, column)
+    return Categories(codes, names)

@@ -37,6 +37,7 @@ from analyzer.replay.state import (
 )
 from analyzer.replay.topology import Network
 from analyzer.replay.workload import Workload
+from analyzer.tables.arrow_arrays import dictionary
 from analyzer.tables.folder import Outcome, Timeline
 from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS, UTILISATION
 
@@ -127,7 +128,7 @@ def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
             "latency_ns": np.ma.MaskedArray(
                 progress.completed_ns - progress.ready_ns, mask=progress.completed_ns == NEVER
             ),
-            "end": np.array(END_NAMES)[progress.end],
+            "end": dictionary(progress.end, END_NAMES),
             "retry_count": progress.retries.astype(np.int32),
             "reassign_count": np.zeros(count, np.int32),
         }
@@ -190,14 +191,16 @@ def _events(workload: Workload, world: World) -> pa.Table:
     episodes = logged(world.log, LOG_EPISODES)
     kept = len(episodes)
     request = episodes[:, 3]
+    nexuses = np.unique(episodes[:, 2]).tolist()
+    details = {nexus: json.dumps({"nexus_index": nexus}) for nexus in nexuses}
     return OUTCOME_EVENTS.build(
         {
             "event_index": np.arange(kept, dtype=np.int32),
             "at_ns": episodes[:, 0] + workload.begin_ns,
             "path_index": world.progress.path[request],
             "request_index": request.astype(np.int32),
-            "kind": [EPISODE_NAMES[int(kind)] for kind in episodes[:, 1]],
-            "detail": [json.dumps({"nexus_index": int(nexus)}) for nexus in episodes[:, 2]],
+            "kind": [EPISODE_NAMES[kind] for kind in episodes[:, 1].tolist()],
+            "detail": [details[nexus] for nexus in episodes[:, 2].tolist()],
         }
     )
 

@@ -132,7 +132,8 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
 
 def _data(timeline: Timeline, task: Int64s, responded: Bools) -> tuple[Int64s, Int64s]:
     """Bytes each way: those moved where the task was answered, those expected where it was not."""
-    direction = timeline.values("tasks", "direction").astype(str)[task]
+    names, codes = timeline.categories("tasks", "direction")
+    direction = np.array(names, np.str_)[codes[task]]
     moved = timeline.values("tasks", "transferred_bytes")[task]
     expected = timeline.values("tasks", "expected_bytes")[task]
     asked = np.where(responded, np.minimum(moved, expected), expected)
@@ -143,8 +144,9 @@ def _data(timeline: Timeline, task: Int64s, responded: Bools) -> tuple[Int64s, I
 
 def _attributes(timeline: Timeline) -> Int8s:
     """The task attribute of every task, as the task set takes it."""
-    names = timeline.values("tasks", "attribute").astype(str)
-    return np.array([ATTRIBUTES.get(name, SIMPLE) for name in names], np.int8)
+    names, codes = timeline.categories("tasks", "attribute")
+    of_name = np.array([ATTRIBUTES.get(name, SIMPLE) for name in names], np.int8)
+    return np.asarray(of_name[codes])
 
 
 def _devices(timeline: Timeline, luns: npt.NDArray[np.uint64], host_of_session: Int32s) -> Int64s:
