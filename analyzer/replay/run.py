@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numba
@@ -125,15 +126,27 @@ def replay_all(
     scenarios = [
         one if isinstance(one, Scenario) else scenario_of(one, pacing=pacing, seed=seed) for one in policies
     ]
+    outcomes = []
+    for outcome in replay_each(timeline, scenarios):
+        outcomes.append(outcome)
+        if progress is not None:
+            progress(len(outcomes), len(scenarios))
+    return outcomes
+
+
+def replay_each(timeline: Timeline, scenarios: Sequence[Scenario]) -> Iterator[Outcome]:
+    """The same, one after the other: no more outcomes than cores are held for who takes them."""
     prepare(scenarios)
     calibrated = _calibrated(timeline)
-    outcomes = []
-    with ThreadPoolExecutor(min(len(scenarios), os.cpu_count() or 1) or 1) as pool:
-        for outcome in pool.map(lambda one: _outcome(timeline, calibrated, one, None, None), scenarios):
-            outcomes.append(outcome)
-            if progress is not None:
-                progress(len(outcomes), len(scenarios))
-    return outcomes
+    cores = os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        running: deque[Future[Outcome]] = deque()
+        for scenario in scenarios:
+            running.append(pool.submit(_outcome, timeline, calibrated, scenario, None, None))
+            if len(running) > cores:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
 
 
 class _Calibrated(NamedTuple):

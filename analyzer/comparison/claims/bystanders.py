@@ -70,7 +70,6 @@ ABORTS_OTHERS = Claim(
     "there when a function was used that reaches others, its commands ended too.",
     "incidents",
     _aborts_others,
-    is_replayed=False,
 )
 
 
@@ -105,7 +104,6 @@ TELLS_OTHERS = Claim(
     "The claim holds where cleared commands were told by either.",
     "events",
     _tells_others,
-    is_replayed=False,
 )
 
 
@@ -158,5 +156,4 @@ RESET_CLEARS = Claim(
     "Reservation.",
     "events",
     _reset_clears,
-    is_replayed=False,
 )

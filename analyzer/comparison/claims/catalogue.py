@@ -10,7 +10,7 @@ from collections.abc import Callable
 from analyzer.comparison.baseline import Fit
 from analyzer.comparison.claims import bystanders, failover, ordering, sequence, throughput
 from analyzer.comparison.claims.interface import Claim, Finding, Verdict, untried
-from analyzer.comparison.claims.trial import Trial
+from analyzer.comparison.claims.trial import BASELINE, Experiment, Trial
 from analyzer.tables.folder import Timeline
 
 CLAIMS: tuple[Claim, ...] = (
@@ -37,24 +37,40 @@ DOUBTFUL = (
 def try_claims(
     timeline: Timeline, seed: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> tuple[Finding, ...]:
-    """Try every claim on a recording. ``progress`` is called with claims tried and in all."""
+    """Try every claim on a recording. ``progress`` is called with replays and claims done and in all."""
     trial = Trial(timeline, seed)
+    wanted = dict.fromkeys(one for claim in CLAIMS for one in experiments_of(claim, trial))
+    steps = len(wanted) + len(CLAIMS)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(min(done, steps), steps)
+
+    trial.run(wanted, tell)
     findings = []
     for place, claim in enumerate(CLAIMS):
         findings.append(try_claim(claim, trial))
-        if progress is not None:
-            progress(place + 1, len(CLAIMS))
+        tell(len(wanted) + place + 1)
     return tuple(findings)
+
+
+def experiments_of(claim: Claim, trial: Trial) -> tuple[Experiment, ...]:
+    """The replays that one claim needs, that of the recording itself among them; none without a command."""
+    if claim.experiments is None or not trial.timeline.arrow["tasks"].num_rows:
+        return ()
+    own = claim.experiments(trial)
+    return (BASELINE, *own) if own else ()
 
 
 def try_claim(claim: Claim, trial: Trial) -> Finding:
     """Try one claim; without any command none can be."""
     if not trial.timeline.arrow["tasks"].num_rows:
         return Finding(claim, untried("The recording holds no SCSI command."))
+    trial.run(experiments_of(claim, trial))
     judgement = claim.judge(trial)
     is_doubtful = (
         claim.is_replayed
         and judgement.verdict is not Verdict.UNTRIED
-        and trial.baseline.fit in (Fit.POOR, Fit.UNKNOWN)
+        and trial.fit in (Fit.POOR, Fit.UNKNOWN)
     )
     return Finding(claim, judgement, DOUBTFUL if is_doubtful else "")

@@ -69,7 +69,6 @@ REASSIGNS_ALL = Claim(
     "session and no other session lost any.",
     "incidents",
     _reassigns,
-    is_replayed=False,
 )
 
 
@@ -105,7 +104,6 @@ EXTRA_TIME = Claim(
     f"{FEW_SECONDS_NS / 1e9:g} s.",
     "incidents",
     _extra_time,
-    is_replayed=False,
 )
 
 
@@ -138,7 +136,6 @@ FRACTION = Claim(
     f"The same time; the claim holds below {FRACTION_NS / 1e9:g} s.",
     "incidents",
     _fraction,
-    is_replayed=False,
 )
 
 
@@ -177,5 +174,4 @@ NOT_RETRYABLE = Claim(
     "Commands that did not go on as they were; the claim holds where MC/S has none and MPIO some.",
     "incidents",
     _not_retryable,
-    is_replayed=False,
 )

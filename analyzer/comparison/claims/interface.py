@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from analyzer.comparison.claims.trial import Trial
+    from analyzer.comparison.claims.trial import Experiment, Trial
 
 
 class Verdict(StrEnum):
@@ -54,8 +54,14 @@ class Claim:
     section: str
     """Section of the page with the plots."""
     judge: Callable[[Trial], Judgement]
-    is_replayed: bool = True
-    """Whether the verdict rests on replays, not on the recording alone."""
+    experiments: Callable[[Trial], tuple[Experiment, ...]] | None = None
+    """The replays that ``judge`` will ask for, so that those of all claims run together; None where it looks
+    at the recording alone."""
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether the verdict rests on replays, not on the recording alone."""
+        return self.experiments is not None
 
 
 @dataclass(frozen=True, slots=True)

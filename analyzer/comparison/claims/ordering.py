@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyzer.comparison.claims.delivery import delivered, overtaken, path_shares
+from analyzer.comparison.claims.delivery import overtaken, path_shares
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
-from analyzer.comparison.claims.trial import MCS, MPIO, MPIO_ONE_LINK, Trial
+from analyzer.comparison.claims.trial import MCS, MPIO, MPIO_ONE_LINK, Experiment, Trial
 
 USED_SHARE = 0.2
 """A link that carried so much of the work was used."""
@@ -42,7 +42,7 @@ class Orders:
 
 
 def _orders(trial: Trial) -> Orders:
-    mcs, mpio = delivered(trial.replayed(MCS), trial), delivered(trial.replayed(MPIO), trial)
+    mcs, mpio = trial.delivered(MCS), trial.delivered(MPIO)
     late_mcs, late_mpio = overtaken(mcs), overtaken(mpio)
     held = int((trial.timeline.values("tasks", "order_wait_ns") > 0).sum())
     numbers = (
@@ -52,6 +52,14 @@ def _orders(trial: Trial) -> Orders:
         Number("held back for lower CmdSNs in the recording", float(held), "requests"),
     )
     return Orders(late_mcs, late_mpio, len(mcs.task), held, numbers)
+
+
+def _both(_: Trial) -> tuple[Experiment, ...]:
+    return Experiment(MCS), Experiment(MPIO)
+
+
+def _both_and_one_link(_: Trial) -> tuple[Experiment, ...]:
+    return Experiment(MCS), Experiment(MPIO), Experiment(MPIO_ONE_LINK)
 
 
 def _keeps_order(trial: Trial) -> Judgement:
@@ -78,6 +86,7 @@ KEEPS_ORDER = Claim(
     "back.",
     "order",
     _keeps_order,
+    _both,
 )
 
 
@@ -85,9 +94,8 @@ def _confined(trial: Trial) -> Judgement:
     orders = _orders(trial)
     if not orders.mpio and not orders.held:
         return untried(_TOO_GENTLE, *orders.numbers)
-    one = trial.replayed(MPIO_ONE_LINK)
-    late_one = overtaken(delivered(one, trial))
-    cost = trial.gain_percent(one, trial.replayed(MPIO))
+    late_one = overtaken(trial.delivered(MPIO_ONE_LINK))
+    cost = trial.replayed(MPIO_ONE_LINK).gain_percent(trial.replayed(MPIO))
     asked = (
         f"{trial.ordered_tasks:,} commands ask for ORDERED"
         if trial.ordered_tasks
@@ -116,6 +124,7 @@ CONFINED = Claim(
     "recording, and one link lets none.",
     "order",
     _confined,
+    _both_and_one_link,
 )
 
 
@@ -123,9 +132,9 @@ def _alone_uses_both(trial: Trial) -> Judgement:
     orders = _orders(trial)
     if not orders.is_tried:
         return untried(_TOO_GENTLE, *orders.numbers)
-    shares = path_shares(delivered(trial.replayed(MCS), trial))
+    shares = path_shares(trial.delivered(MCS))
     least = shares[1] if len(shares) > 1 else 0.0
-    gain = trial.gain_percent(trial.replayed(MCS), trial.replayed(MPIO_ONE_LINK))
+    gain = trial.replayed(MCS).gain_percent(trial.replayed(MPIO_ONE_LINK))
     return Judgement(
         verdict(orders.mcs == 0 and least >= USED_SHARE),
         f"In order, MC/S spreads {orders.total:,} commands over two links, {100 * least:.0f} % on the idler "
@@ -148,4 +157,5 @@ ALONE_USES_BOTH = Claim(
     f"{100 * USED_SHARE:.0f} % each) without any overtaken command and MPIO cannot.",
     "comparison",
     _alone_uses_both,
+    _both_and_one_link,
 )

@@ -7,7 +7,16 @@ from a link that happened to be faster.
 from __future__ import annotations
 
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
-from analyzer.comparison.claims.trial import ALONE_SHARE, BOND, LIKE_PERCENT, MCS, MPIO, SINGLE, Trial
+from analyzer.comparison.claims.trial import (
+    ALONE_SHARE,
+    BOND,
+    LIKE_PERCENT,
+    MCS,
+    MPIO,
+    SINGLE,
+    Experiment,
+    Trial,
+)
 
 DEEP = 64
 """Commands kept outstanding to see what the links and the order of commands bear."""
@@ -16,16 +25,18 @@ MANY_FIRST = 32
 BEATEN_PERCENT = 2.0
 
 
+def _like(pacing: str, *policies: str) -> tuple[Experiment, ...]:
+    return tuple(Experiment(policy, pacing, like_links=True) for policy in policies)
+
+
 def _gains(trial: Trial, pacing: str) -> tuple[float, float, tuple[Number, ...]] | None:
     """Gains of two links over one in commands per second, under MC/S and MPIO, with the numbers."""
-    outcomes = {policy: trial.replayed(policy, pacing, like_links=True) for policy in (SINGLE, MCS, MPIO)}
-    mcs = trial.gain_percent(outcomes[MCS], outcomes[SINGLE])
-    mpio = trial.gain_percent(outcomes[MPIO], outcomes[SINGLE])
+    found = {policy: trial.replayed(policy, pacing, like_links=True) for policy in (SINGLE, MCS, MPIO)}
+    mcs, mpio = (found[policy].gain_percent(found[SINGLE]) for policy in (MCS, MPIO))
     if mcs is None or mpio is None:
         return None
     numbers = tuple(
-        Number(f"{policy}, {pacing}", trial.figure(outcome, "iops"), "requests/s")
-        for policy, outcome in outcomes.items()
+        Number(f"{policy}, {pacing}", one.figures["iops"], "requests/s") for policy, one in found.items()
     )
     return mcs, mpio, (*numbers, Number("gain of MC/S", mcs, "%"), Number("gain of MPIO", mpio, "%"))
 
@@ -38,7 +49,7 @@ def _one_outstanding(trial: Trial) -> Judgement:
         return untried("A replay completed nothing.")
     mcs, mpio, numbers = found
     bonded = trial.replayed(BOND, "depth:1", like_links=True)
-    bond = trial.gain_percent(bonded, trial.replayed(SINGLE, "depth:1", like_links=True)) or 0.0
+    bond = bonded.gain_percent(trial.replayed(SINGLE, "depth:1", like_links=True)) or 0.0
     is_limit = bond > LIKE_PERCENT
     bond_word = "only a bond helps" if is_limit else "nor does a bond here, where the links are not the limit"
     holds = max(mcs, mpio) <= LIKE_PERCENT
@@ -48,10 +59,14 @@ def _one_outstanding(trial: Trial) -> Judgement:
         f"{bond:+.1f} % as a bond over one: {bond_word if holds else 'they help'}.",
         (
             *numbers,
-            Number(f"{BOND}, depth:1", trial.figure(bonded, "iops"), "requests/s"),
+            Number(f"{BOND}, depth:1", bonded.figures["iops"], "requests/s"),
             Number("gain of a bond", bond, "%"),
         ),
     )
+
+
+def _all_one_outstanding(trial: Trial) -> tuple[Experiment, ...]:
+    return _like("depth:1", SINGLE, MCS, MPIO, BOND) if trial.data_tasks else ()
 
 
 ONE_OUTSTANDING = Claim(
@@ -63,6 +78,7 @@ ONE_OUTSTANDING = Claim(
     f"Commands per second; the claim holds where MC/S and MPIO give at most {LIKE_PERCENT:g} % more.",
     "comparison",
     _one_outstanding,
+    _all_one_outstanding,
 )
 
 
@@ -71,11 +87,11 @@ def _high_rate(trial: Trial) -> Judgement:
         return untried(f"{trial.data_tasks} data commands are too few for a high rate of commands.")
     deep = f"depth:{DEEP}"
     mcs, mpio = (trial.replayed(policy, deep, like_links=True) for policy in (MCS, MPIO))
-    gain = trial.gain_percent(mpio, mcs)
-    as_paced = trial.gain_percent(trial.replayed(MPIO, like_links=True), trial.replayed(MCS, like_links=True))
+    gain = mpio.gain_percent(mcs)
+    as_paced = trial.replayed(MPIO, like_links=True).gain_percent(trial.replayed(MCS, like_links=True))
     if gain is None or as_paced is None:
         return untried("A replay completed nothing.")
-    waited, completed = trial.figure(mcs, "order_waited") or 0.0, trial.figure(mcs, "completed") or 1.0
+    waited, completed = mcs.figures["order_waited"] or 0.0, mcs.figures["completed"] or 1.0
     holds = gain > BEATEN_PERCENT
     return Judgement(
         verdict(holds),
@@ -83,14 +99,20 @@ def _high_rate(trial: Trial) -> Judgement:
         f"against MC/S, and {as_paced:+.1f} % at the recorded pace; of the {DEEP} outstanding under MC/S "
         f"{100 * waited / completed:.0f} % wait for lower CmdSNs.",
         (
-            Number(f"{MCS}, {deep}", trial.figure(mcs, "iops"), "requests/s"),
-            Number(f"{MPIO}, {deep}", trial.figure(mpio, "iops"), "requests/s"),
+            Number(f"{MCS}, {deep}", mcs.figures["iops"], "requests/s"),
+            Number(f"{MPIO}, {deep}", mpio.figures["iops"], "requests/s"),
             Number("MPIO against MC/S", gain, "%"),
             Number("MPIO against MC/S at the recorded pace", as_paced, "%"),
-            Number("mean order wait under MC/S", trial.figure(mcs, "order_wait_ns_mean"), "ns"),
+            Number("mean order wait under MC/S", mcs.figures["order_wait_ns_mean"], "ns"),
             Number("mean transfer", trial.bytes_mean, "bytes"),
         ),
     )
+
+
+def _deep_and_paced(trial: Trial) -> tuple[Experiment, ...]:
+    if trial.data_tasks < MANY_FIRST:
+        return ()
+    return (*_like(f"depth:{DEEP}", MCS, MPIO), *_like("closed", MCS, MPIO))
 
 
 HIGH_RATE = Claim(
@@ -101,6 +123,7 @@ HIGH_RATE = Claim(
     f"Commands per second; the claim holds where MPIO completes more than {BEATEN_PERCENT:g} % more.",
     "order",
     _high_rate,
+    _deep_and_paced,
 )
 
 
@@ -108,7 +131,7 @@ def _tape(trial: Trial) -> Judgement:
     if not trial.data_tasks:
         return untried("No command of the recording moves data.")
     share = Number("data commands issued alone", 100 * trial.alone_share, "%")
-    if trial.alone_share < ALONE_SHARE:
+    if not _is_like_tape(trial):
         return untried(
             f"The recording is no such workload: it keeps {trial.outstanding_mean:.1f} commands outstanding "
             f"on the mean, and issued {100 * trial.alone_share:.0f} % of them alone.",
@@ -126,6 +149,14 @@ def _tape(trial: Trial) -> Judgement:
     )
 
 
+def _is_like_tape(trial: Trial) -> bool:
+    return trial.data_tasks > 0 and trial.alone_share >= ALONE_SHARE
+
+
+def _paced(trial: Trial) -> tuple[Experiment, ...]:
+    return _like("closed", SINGLE, MCS, MPIO) if _is_like_tape(trial) else ()
+
+
 TAPE = Claim(
     14,
     "Tape and backup with one command outstanding see no difference.",
@@ -134,4 +165,5 @@ TAPE = Claim(
     f"Commands per second; the claim holds where neither differs by more than {LIKE_PERCENT:g} %.",
     "comparison",
     _tape,
+    _paced,
 )

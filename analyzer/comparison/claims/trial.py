@@ -1,22 +1,26 @@
 """One recording under trial: what is known of its workload, and the replays that claims ask for.
 
-Decides which replays are alike, so that each is run once, and what counts as one command
-outstanding. Judges nothing.
+Decides which replays are alike, so that each is run once, what is kept of one, and what counts as one
+command outstanding. Judges nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.comparison.baseline import BaselineError, baseline_error
-from analyzer.replay.run import replay
+from analyzer.comparison.baseline import Fit, baseline_error
+from analyzer.replay.run import replay_each
+from analyzer.replay.scenario import Scenario
+from analyzer.replay.words import scenario_of
 from analyzer.tables.folder import Outcome, Timeline
 
+Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -29,54 +33,163 @@ ALONE_SHARE = 0.95
 """A workload has one command outstanding where so many of its data commands were issued alone."""
 
 
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One replay that a claim asks for; ``like_links`` makes every link like the first."""
+
+    policy: str
+    pacing: str = "closed"
+    like_links: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """n commands of a replay in the order they were given to their paths, each array of shape (n,).
+
+    ``stream`` numbers the pairs of initiator and logical unit; order matters only inside one.
+    ``delivered_ns`` is when the target handed the command to the logical unit. Immediate commands, which
+    have no order, and commands that never reached their logical unit are left out.
+    """
+
+    task: Int32s
+    stream: Int32s
+    dispatched_ns: Int64s
+    delivered_ns: Int64s
+    path: Int32s
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a trial keeps of an outcome, which itself may be large."""
+
+    figures: dict[str, float | None]
+    """Every measure by name."""
+    links: tuple[dict[str, Any], ...]
+    """The links as they were modelled."""
+    delivered: Delivered | None = None
+    """Where the experiment may reorder commands."""
+    fit: Fit = Fit.UNKNOWN
+    """Of the baseline alone."""
+
+    def gain_percent(self, reference: Replayed) -> float | None:
+        """By how much more commands per second it completes than another does."""
+        mine, other = self.figures["iops"], reference.figures["iops"]
+        return None if mine is None or not other else 100.0 * (mine / other - 1.0)
+
+
+BASELINE = Experiment("as-recorded")
+FIRST_LINK = Experiment(SINGLE)
+"""Its link is the one that every link is made like."""
+_REORDERING = (MCS, MPIO, MPIO_ONE_LINK)
+
+
 @dataclass
 class Trial:
-    """A recording with the replays made of it so far."""
+    """A recording with the replays made of it so far.
+
+    ``link`` is what every link is made like where an experiment wants links alike: the first recorded one
+    unless given.
+    """
 
     timeline: Timeline
     seed: int = 0
-    _outcomes: dict[tuple[str, str, bool], Outcome] = field(default_factory=dict)
+    link: dict[str, Any] | None = None
+    _replayed: dict[Experiment, Replayed] = field(default_factory=dict)
 
-    def replayed(self, policy: str, pacing: str = "closed", *, like_links: bool = False) -> Outcome:
-        """The outcome of a scenario; ``like_links`` makes every link like the first.
+    def run(self, experiments: Iterable[Experiment], progress: Callable[[int], None] | None = None) -> None:
+        """Run what is not run yet, on all cores; ``progress`` is called with the number run after each.
 
         Raises UnusableInputError where the recording holds no command.
         """
-        key = (policy, pacing, like_links)
-        if key not in self._outcomes:
-            links = self._first_link() if like_links else None
-            self._outcomes[key] = replay(self.timeline, policy, pacing=pacing, seed=self.seed, links=links)
-        return self._outcomes[key]
+        asked = list(dict.fromkeys(experiments))
+        alike = [one for one in asked if one.like_links]
+        done = 0
+        for batch in ([one for one in asked if not one.like_links] + [FIRST_LINK] * bool(alike), alike):
+            missing = [one for one in dict.fromkeys(map(self._same, batch)) if one not in self._replayed]
+            if missing:
+                outcomes = replay_each(self.timeline, [self._scenario(one) for one in missing])
+                for one, outcome in zip(missing, outcomes, strict=True):
+                    self._replayed[one] = self._kept(one, outcome)
+                    done += 1
+                    if progress is not None:
+                        progress(done)
 
-    def figure(self, outcome: Outcome, name: str) -> float | None:
-        """One measure of an outcome."""
-        table = outcome.arrow["metrics"]
-        values = dict(zip(table.column("metric").to_pylist(), table.column("value").to_pylist(), strict=True))
-        value = values.get(name)
-        return None if value is None else float(value)
+    def replayed(self, policy: str, pacing: str = "closed", *, like_links: bool = False) -> Replayed:
+        """What came of an experiment. Raises UnusableInputError where the recording holds no command."""
+        experiment = Experiment(policy, pacing, like_links)
+        if self._same(experiment) not in self._replayed:
+            self.run([experiment])
+        return self._replayed[self._same(experiment)]
 
-    def gain_percent(self, outcome: Outcome, reference: Outcome) -> float | None:
-        """By how much more commands per second an outcome completes than another does."""
-        mine, other = self.figure(outcome, "iops"), self.figure(reference, "iops")
-        return None if mine is None or not other else 100.0 * (mine / other - 1.0)
+    def delivered(self, policy: str, pacing: str = "closed") -> Delivered:
+        """In which order the commands of an experiment that may reorder them reached their logical units."""
+        found = self.replayed(policy, pacing).delivered
+        assert found is not None
+        return found
 
-    @cached_property
-    def baseline(self) -> BaselineError:
+    @property
+    def fit(self) -> Fit:
         """How well the model reproduces this recording."""
-        return baseline_error(self.replayed("as-recorded"), self.timeline)
+        return self.replayed(BASELINE.policy).fit
 
-    def _first_link(self) -> dict[str, Any]:
-        path = self.replayed(SINGLE).arrow["paths"].slice(0, 1).to_pylist()[0]
-        names = ("rate_to_target_bps", "rate_from_target_bps", "delay_to_target_ns", "delay_from_target_ns")
-        return {name: int(path[name]) for name in names}
+    def _same(self, experiment: Experiment) -> Experiment:
+        """The experiment that gives the same: where links are alike anyway, none need be made alike."""
+        if self.link is not None or FIRST_LINK not in self._replayed:
+            return experiment
+        seen = [kept.links for one, kept in self._replayed.items() if not one.like_links]
+        first = self._replayed[FIRST_LINK].links[0]
+        several = [links for links in seen if len(links) > 1]
+        is_alike = bool(several) and all(link == first for links in several for link in links)
+        if is_alike or experiment.policy == SINGLE:
+            return replace(experiment, like_links=False)
+        return experiment
+
+    def _scenario(self, experiment: Experiment) -> Scenario:
+        links = None
+        if experiment.like_links:
+            links = self.link or self._replayed[FIRST_LINK].links[0]
+        return scenario_of(experiment.policy, pacing=experiment.pacing, seed=self.seed, links=links)
+
+    def _kept(self, experiment: Experiment, outcome: Outcome) -> Replayed:
+        metrics = outcome.arrow["metrics"]
+        figures = dict(
+            zip(metrics.column("metric").to_pylist(), metrics.column("value").to_pylist(), strict=True)
+        )
+        return Replayed(
+            figures,
+            tuple(outcome.manifest["links"]),
+            self._delivered(outcome) if experiment.policy in _REORDERING else None,
+            baseline_error(outcome, self.timeline).fit if experiment == BASELINE else Fit.UNKNOWN,
+        )
+
+    def _delivered(self, outcome: Outcome) -> Delivered:
+        arrived = ~outcome.is_null("requests", "released_ns") & ~outcome.is_null("requests", "cmd_sn")
+        arrived &= ~outcome.is_null("requests", "task_index")
+        rows = np.flatnonzero(arrived)
+        dispatched = outcome.values("requests", "dispatched_ns", 0)[rows]
+        order = np.argsort(dispatched, kind="stable")
+        rows = rows[order]
+        task = outcome.values("requests", "task_index", -1)[rows]
+        return Delivered(
+            task,
+            self.stream[task],
+            dispatched[order],
+            outcome.values("requests", "released_ns", 0)[rows],
+            outcome.values("requests", "path_index", -1)[rows],
+        )
 
     # --- the workload -----------------------------------------------------------------------------
 
     @cached_property
     def is_data(self) -> Bools:
         """Which tasks move data, shape (tasks,)."""
-        direction = self.timeline.values("tasks", "direction").astype(str)
-        return np.asarray((direction != "none") & (self.timeline.values("tasks", "expected_bytes") > 0))
+        moves = self.is_direction("read") | self.is_direction("write") | self.is_direction("bidirectional")
+        return np.asarray(moves & (self.timeline.values("tasks", "expected_bytes") > 0))
+
+    def is_direction(self, direction: str) -> Bools:
+        """Which tasks move data that way, shape (tasks,)."""
+        names, codes = self.timeline.categories("tasks", "direction")
+        return np.asarray(codes == (names.index(direction) if direction in names else -1))
 
     @cached_property
     def data_tasks(self) -> int:
@@ -104,12 +217,18 @@ class Trial:
     @cached_property
     def ordered_tasks(self) -> int:
         """How many tasks were sent with the attribute ORDERED."""
-        return int((self.timeline.values("tasks", "attribute") == "ordered").sum())
+        names, codes = self.timeline.categories("tasks", "attribute")
+        return int((codes == names.index("ordered")).sum()) if "ordered" in names else 0
 
     @cached_property
-    def initiator(self) -> Int64s:
-        """A number for the initiator of each task, shape (tasks,)."""
+    def unit(self) -> Int64s:
+        """A number for the logical unit that each task names, shape (tasks,)."""
+        return np.unique(self.timeline.values("tasks", "lun"), return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def stream(self) -> Int32s:
+        """A number for the initiator and logical unit of each task, shape (tasks,)."""
         names = self.timeline.values("sessions", "initiator_name", "").astype(str)
-        _, codes = np.unique(names, return_inverse=True)
-        of_task: Int64s = codes.astype(np.int64)[self.timeline.values("tasks", "session_index")]
-        return of_task
+        initiator = np.unique(names, return_inverse=True)[1][self.timeline.values("tasks", "session_index")]
+        units = int(self.unit.max(initial=0)) + 1
+        return np.asarray(initiator * units + self.unit, np.int32)
