@@ -166,7 +166,8 @@ def serving_ns(device: Any, asked: Any, now: int) -> int:
     """How long the device takes: its own time, the medium, and a seek where the sequence is broken.
 
     Reads of what was read ahead, and writes for which the cache has room, take only the time of the
-    cache. Reading ahead itself costs nothing here; the cache is emptied at the rate of the medium.
+    cache. Reading ahead itself costs nothing here; the cache is emptied at the rate of the medium, at
+    once where that is 0 (no limit).
     """
     moved = asked.read_bytes + asked.write_bytes
     taken: int = asked.service_ns
@@ -186,11 +187,11 @@ def serving_ns(device: Any, asked: Any, now: int) -> int:
         dirty = max(0, device.dirty_bytes - emptied) + moved
         device.dirty_bytes = dirty
         device.dirty_at_ns = now
-        if dirty <= device.write_cache_bytes:
+        if dirty <= device.write_cache_bytes or device.bytes_per_s == 0:
             device.cache_hits += 1
             return int(device.cached_ns)
         excess = dirty - device.write_cache_bytes
-        return int(device.cached_ns + excess * 1_000_000_000 // max(device.bytes_per_s, 1))
+        return int(device.cached_ns + excess * 1_000_000_000 // device.bytes_per_s)
     if is_broken:
         device.broken_sequences += 1
         taken += device.seek_ns

@@ -20,13 +20,28 @@ LINKS = st.builds(
     delay_from_target_ns=st.sampled_from([0, 7, 50_000]),
     mtu_bytes=st.sampled_from([576, 1500, 9000]),
     bucket_bytes=st.sampled_from([0, 2000]),
+    is_postpaid=st.booleans(),
+    packets_per_ack=st.sampled_from([0, 2]),
+    jitter_ns=st.sampled_from([0, 0, 70_000]),
+    loss_per_billion=st.sampled_from([0, 0, 1_000_000]),
+    window_bytes=st.sampled_from([0, 0, 65536]),
+    idle_restart_ns=st.sampled_from([0, 0, 1_000_000]),
 )
 TARGETS = st.fixed_dictionaries(
     {
-        "gate": st.sampled_from(["in-order", "none"]),
+        "gate": st.sampled_from(["in-order", "none", "istgt", "spdk"]),
         "window": st.integers(1, 9),
         "window_follows": st.sampled_from(["arrival", "completion"]),
         "servers": st.integers(0, 3),
+        "depth": st.sampled_from([0, 0, 3]),
+        "attributes": st.sampled_from(["as-timed", "honoured"]),
+        "task_sets": st.sampled_from(["shared", "per-nexus"]),
+        "reordering": st.sampled_from(["unrestricted", "restricted"]),
+        "scheduler": st.sampled_from(["arrival", "sorting"]),
+        "seek_ns": st.sampled_from([0, 3_000_000]),
+        "bytes_per_s": st.sampled_from([0, 50_000_000]),
+        "read_ahead_blocks": st.sampled_from([0, 256]),
+        "write_cache_bytes": st.sampled_from([0, 100_000]),
     }
 )
 AGREED = st.fixed_dictionaries(
@@ -70,6 +85,7 @@ def workloads(draw):
         recorded_path=random.integers(0, 5, count),
         lun_index=random.integers(0, 3, count),
         is_immediate=random.random(count) < 0.1,
+        attribute=np.where(random.random(count) < 0.7, 0, random.integers(0, 3, count)),
         has_own_status=random.random(count) < 0.2,
         sense_bytes=random.integers(0, 20, count),
     )
@@ -78,8 +94,18 @@ def workloads(draw):
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     workload=workloads(),
-    topology=st.sampled_from(["mcs", "mpio"]),
-    count=st.integers(1, 4),
+    topology=st.sampled_from(
+        [
+            "mcs:1",
+            "mcs:2",
+            "mcs:4",
+            "mpio:1",
+            "mpio:3",
+            "mpio:2xmcs:2",
+            "bond:2:layer3+4xmpio:3",
+            "bond:3xmcs:2",
+        ]
+    ),
     policy=st.sampled_from([policy.name for policy in POLICIES]),
     pacing=st.sampled_from(["closed", "recorded", "depth:1", "depth:7"]),
     links=st.lists(LINKS, min_size=1, max_size=4),
@@ -87,6 +113,6 @@ def workloads(draw):
     agreed=AGREED,
 )
 def test_every_request_ends_once_and_no_rule_is_broken(
-    workload, topology, count, policy, pacing, links, target, agreed
+    workload, topology, policy, pacing, links, target, agreed
 ):
-    played(workload, f"{topology}:{count}/{policy}", tuple(links), pacing=pacing, target=target, **agreed)
+    played(workload, f"{topology}/{policy}", tuple(links), pacing=pacing, target=target, **agreed)
