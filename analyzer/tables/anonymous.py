@@ -1,6 +1,7 @@
 """Timelines and outcomes without private names: each replaced by the same other one everywhere.
 
-Decides what is private: initiator and target names, aliases, network addresses, names of files and folders.
+Decides what is private: initiator and target names, aliases, values of vendors' keys, keys of persistent
+reservations, network addresses, names of files and folders.
 Block addresses, times and digests stay. Replacements say what they stand for and, for addresses, are of the
 ranges kept for documentation (RFC 5737, RFC 3849) or for benchmarks (RFC 2544).
 """
@@ -24,6 +25,9 @@ MARK = "is_anonymous"
 _WITHOUT_NAMES = ("pdus", "tasks")
 """Tables whose texts hold no names."""
 _PLAIN_COLUMNS = ("isid", "sha256", "code", "unit", "metric")
+_RESERVATION_KEYS = ("key", "service_action_key")
+_VENDOR_KEYS = ("X-", "Y-", "Z-", "X#", "Y#", "Z#")
+"""Keys whose meaning their vendor knows (RFC 7143 section 13)."""
 _SCSI_NAME = re.compile(r"\b(?:iqn\.\d{4}-\d{2}\.[^\s,;\"'\\]+|(?:eui|naa)\.[0-9A-Fa-f]{16,32})")
 _ADDRESS = re.compile(
     r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}(?![\w.])|[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:]))"
@@ -85,13 +89,21 @@ class Disguise:
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, dict):
-            return {self._plain(str(name)): self._value(item, str(name)) for name, item in value.items()}
+            # A parameter is a value with its origin; what it is stands one level above.
+            return {
+                self._plain(str(name)): self._value(item, key if name == "value" else str(name))
+                for name, item in value.items()
+            }
         if isinstance(value, list):
             return [self._value(item, key) for item in value]
         if not isinstance(value, str):
             return value
         if key.endswith("Alias"):
             return self._name("alias", value)
+        if key.startswith(_VENDOR_KEYS):
+            return self._name("value", value)
+        if key in _RESERVATION_KEYS:
+            return self._reservation_key(value)
         if key == "arguments":
             return "(path)" if _PATH.search(value) else self._plain(value)
         return self._plain(value)
@@ -113,6 +125,13 @@ class Disguise:
 
     def _name(self, word: str, name: str) -> str:
         return self._new.setdefault(name, "") or self._set(name, f"{word}-{self._next(word)}")
+
+    def _reservation_key(self, key: str) -> str:
+        """Keys are often made of a host's number or address; that of all zeros means none."""
+        if not key.strip("0"):
+            return key
+        mark = f"reservation key {key}"
+        return self._new.get(mark) or self._set(mark, f"{self._next('key'):0{len(key)}x}")
 
     def _file(self, path: str) -> None:
         """The path, and the name alone as texts may have it."""

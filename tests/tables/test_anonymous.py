@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 import analyzer
 from analyzer.tables.anonymous import MARK, Disguise
 from analyzer.tables.folder import Timeline
+from analyzer.tables.timeline_tables import SESSIONS
 from tests.commands.run import run
 from tests.made import make_outcome, make_timeline
 from tests.real import capture_path
-from tests.report.described import with_diagnostics, with_events, with_incident
+from tests.report.described import with_column, with_diagnostics, with_events, with_incident
 
-SECRETS = ("iqn.2026-11.example", "host7", "10.0.", "made.pcapng", "customer")
+SECRETS = ("iqn.2026-11.example", "host7", "10.0.", "made.pcapng", "customer", "0a000001c0ffee", "rack 12")
 
 
 def private() -> Timeline:
@@ -27,7 +28,15 @@ def private() -> Timeline:
         "asked": "iqn.2026-11.example.other:disk, 10.0.99.1 and [fe80::10]",
         "nested": ["iqn.2026-11.example.initiator:host7"],
     }
-    timeline = with_events(timeline, [{"kind": "login", "detail": json.dumps(detail)}])
+    reserved = {"key": "0" * 16, "service_action_key": "000a000001c0ffee"}
+    events = [("login", detail), ("reservation", reserved)]
+    timeline = with_events(timeline, [{"kind": kind, "detail": json.dumps(told)} for kind, told in events])
+    parameters = {
+        "TargetAlias": {"value": "host7's disk", "origin": "declared"},
+        "X-com.example.place": {"value": "rack 12", "origin": "declared"},
+        "MaxConnections": {"value": "2", "origin": "negotiated"},
+    }
+    timeline = with_column(timeline, SESSIONS, "parameters", [json.dumps(parameters)] * 2)
     timeline = with_diagnostics(timeline, [{"detail": "made.pcapng: 10.0.1.2:3260 sent nonsense"}])
     timeline = with_incident(timeline, failed=1, ended=2, detail="10.0.0.1 fell silent")
     timeline.manifest["provenance"] = {"arguments": ["analyze", "/customer/made.pcapng", "--port", "3260"]}
@@ -60,6 +69,10 @@ def test_like_stays_like_and_all_else_stays_as_it_was():
     address = hidden.connections["target_address"][1]
     assert f"{address}:3260 sent nonsense" in hidden.diagnostics["detail"][0]
     assert json.loads(hidden.events["detail"][0])["nested"] == ["initiator-1"]
+    assert json.loads(hidden.events["detail"][1]) == {"key": "0" * 16, "service_action_key": f"{1:016x}"}
+    parameters = json.loads(hidden.sessions["parameters"][0])
+    assert parameters["TargetAlias"] == {"value": "alias-1", "origin": "declared"}
+    assert parameters["MaxConnections"] == {"value": "2", "origin": "negotiated"}
     assert hidden.captures["name"][0] == "capture-1.pcapng"
 
 

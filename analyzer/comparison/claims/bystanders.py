@@ -6,8 +6,9 @@ Nothing is replayed: what is judged is what the recording's targets did.
 from __future__ import annotations
 
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
-from analyzer.comparison.claims.recovery import REACHING_OTHERS, events, failovers
+from analyzer.comparison.claims.recovery import REACHING_OTHERS, failovers
 from analyzer.comparison.claims.trial import Trial
+from analyzer.comparison.event_details import ToldEvent, told_events
 
 TASK_ABORTED = 0x40
 CLEARED_BY_ANOTHER = (0x2F, 0x00)
@@ -19,10 +20,9 @@ def _initiators(trial: Trial) -> int:
     return len({name for name in names if name is not None})
 
 
-def _reaching(trial: Trial) -> list[tuple[int, int | None, dict[str, object]]]:
-    return [
-        one for one in events(trial.timeline, "task-management") if one[2].get("function") in REACHING_OTHERS
-    ]
+def _reaching(trial: Trial) -> list[ToldEvent]:
+    told = told_events(trial.timeline, "task-management")
+    return [one for one in told if one.text("function") in REACHING_OTHERS]
 
 
 def _neighbours(trial: Trial) -> int:
@@ -76,8 +76,8 @@ ABORTS_OTHERS = Claim(
 def _tells_others(trial: Trial) -> Judgement:
     aborted = int((trial.timeline.values("tasks", "status", 0) == TASK_ABORTED).sum())
     cleared = sum(
-        (detail.get("asc"), detail.get("ascq")) == CLEARED_BY_ANOTHER
-        for _, _, detail in events(trial.timeline, "unit-attention")
+        (one.number("asc"), one.number("ascq")) == CLEARED_BY_ANOTHER
+        for one in told_events(trial.timeline, "unit-attention")
     )
     touched = _neighbours(trial)
     if not touched and not aborted and not cleared:
@@ -109,28 +109,27 @@ TELLS_OTHERS = Claim(
 
 def _reset_clears(trial: Trial) -> Judgement:
     resets = [
-        (at_ns, detail.get("lun"))
-        for at_ns, _, detail in events(trial.timeline, "task-management")
-        if detail.get("function") == "LOGICAL UNIT RESET" and detail.get("response_code") == 0
+        one
+        for one in told_events(trial.timeline, "task-management")
+        if one.text("function") == "LOGICAL UNIT RESET" and one.number("response_code") == 0
     ]
     if not resets:
         return untried("No logical unit was reset.")
     reserved = [
-        (at_ns, detail)
-        for at_ns, _, detail in events(trial.timeline, "reservation")
-        if detail.get("holder_session_index") is not None
+        one
+        for one in told_events(trial.timeline, "reservation")
+        if one.number("holder_session_index") is not None
     ]
-    conflicts = [
-        (at_ns, detail.get("lun")) for at_ns, _, detail in events(trial.timeline, "reservation-conflict")
-    ]
+    conflicts = list(told_events(trial.timeline, "reservation-conflict"))
     survived = {"simple": 0, "persistent": 0}
     tried = {"simple": 0, "persistent": 0}
-    for reset_ns, lun in resets:
-        before = [detail for at_ns, detail in reserved if at_ns < reset_ns and detail.get("lun") == lun]
+    for reset in resets:
+        lun = reset.number("lun")
+        before = [one for one in reserved if one.at_ns < reset.at_ns and one.number("lun") == lun]
         if before:
-            kind = "persistent" if before[-1].get("service_action") else "simple"
+            kind = "persistent" if before[-1].text("service_action") else "simple"
             tried[kind] += 1
-            survived[kind] += any(at_ns > reset_ns and other == lun for at_ns, other in conflicts)
+            survived[kind] += any(one.at_ns > reset.at_ns and one.number("lun") == lun for one in conflicts)
     numbers = (
         Number("logical unit resets", float(len(resets)), "requests"),
         Number("with RESERVE held", float(tried["simple"]), "requests"),

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from analyzer.comparison.event_details import told_events
 from analyzer.tables.folder import Timeline
 
 REACHING_OTHERS = ("CLEAR TASK SET", "LOGICAL UNIT RESET", "TARGET WARM RESET", "TARGET COLD RESET")
@@ -105,9 +105,9 @@ def _failover(timeline: Timeline, row: dict[str, Any], is_mcs: bool, fates: Coun
     held_from, held_to = row["hold_from_ns"], row["hold_to_ns"]
     sessions = set(json.loads(row["sessions"]))
     functions = tuple(
-        detail["function"]
-        for at_ns, session, detail in events(timeline, "task-management")
-        if session in sessions and row["failed_ns"] - _SHORTLY_NS <= at_ns <= row["ended_ns"]
+        one.text("function") or ""
+        for one in told_events(timeline, "task-management")
+        if one.session in sessions and row["failed_ns"] - _SHORTLY_NS <= one.at_ns <= row["ended_ns"]
     )
     return Failover(
         is_mcs=is_mcs,
@@ -126,21 +126,3 @@ def _failover(timeline: Timeline, row: dict[str, Any], is_mcs: bool, fates: Coun
         extra_ns=None if free_ns is None or last_ns is None else max(0, last_ns - free_ns),
         functions=functions,
     )
-
-
-def events(timeline: Timeline, kind: str) -> Iterator[tuple[int, int | None, dict[str, Any]]]:
-    """(at_ns, session_index, detail) of the events of one kind in order of time."""
-    table = timeline.arrow["events"]
-    columns = (table.column(name).to_pylist() for name in ("kind", "at_ns", "session_index", "detail"))
-    for found, at_ns, session, detail in zip(*columns, strict=True):
-        if found == kind:
-            yield at_ns, session, _object(detail)
-
-
-def _object(detail: str) -> dict[str, Any]:
-    """The detail as an object; a timeline may come from anywhere, so anything else is an empty one."""
-    try:
-        value = json.loads(detail)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
