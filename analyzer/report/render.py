@@ -33,6 +33,7 @@ _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
 SCRIPTS = (
     "columns.js",
     "theme.js",
+    "library.js",
     "drawing.js",
     "window.js",
     "selection.js",
@@ -100,7 +101,7 @@ def render(panels: Sequence[Panel]) -> str:
         colors=_color_rules(),
         style=source.get_source(environment, "page.css")[0],
         script=safe_script(_script(environment)),
-        plotly=safe_script(plotly_script()) if any(s.figures() for p in panels for s in p.sections) else None,
+        plotly=plotly_script() if any(s.figures() for p in panels for s in p.sections) else None,
         data=safe_json({"palette": PALETTE}),
     )
 

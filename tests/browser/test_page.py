@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 
 from analyzer.report.page import report, sections
 from analyzer.report.study import Study
-from tests.browser.visits import NEEDS_CHROMIUM, Visit, chromium
+from tests.browser.visits import NEEDS_CHROMIUM, Visit
 from tests.made import BEGIN_NS, make_outcome, make_timeline
 from tests.report.described import with_events
 from tests.report.test_render import HOSTILE
@@ -42,12 +42,6 @@ def study() -> Study:
 @pytest.fixture(scope="module")
 def place(study: Study, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report(study.timeline, study.outcomes, tmp_path_factory.mktemp("browser") / "page.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -190,6 +184,7 @@ def test_hostile_names_are_words_in_the_browser_too(visit: Visit):
 
 def test_it_prints_with_every_plot(visit: Visit):
     """Before printing, plots that were never scrolled to are drawn, on light ground."""
+    visit.show("#figure-commands")
     visit.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     undrawn = visit.page.evaluate(
         "[...document.querySelectorAll('[data-figure]')]"

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from analyzer.report.page import report
-from tests.browser.visits import NEEDS_CHROMIUM, Visit, chromium
+from tests.browser.visits import NEEDS_CHROMIUM, Visit
 from tests.made import make_timeline
 from tests.report.described import with_incident
 from tests.report.test_render import HOSTILE
@@ -33,12 +33,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     timeline = with_incident(timeline, failed=5_000_000, ended=9_000_000, detail=HOSTILE)
     return report(timeline, [], tmp_path_factory.mktemp("selection") / "page.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

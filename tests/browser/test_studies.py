@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from analyzer.report.page import report_studies
 from analyzer.report.study import Study
-from tests.browser.visits import NEEDS_CHROMIUM, Visit, chromium
+from tests.browser.visits import NEEDS_CHROMIUM, Visit
 from tests.made import make_outcome, make_timeline
 
 pytestmark = NEEDS_CHROMIUM
@@ -24,12 +24,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Study(second, (make_outcome(second, "as-recorded"),), "MPIO"),
     ]
     return report_studies(studies, tmp_path_factory.mktemp("studies") / "page.html")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

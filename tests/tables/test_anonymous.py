@@ -127,7 +127,7 @@ def test_a_real_capture_leaves_no_name_in_report_and_export(tmp_path: Path):
     done = run(["report", source, "--anonymize", "--no-claims", "-o", tmp_path / "page.html"])
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "page.html").read_text()
-    texts.append(page[: page.index("* plotly.js")] + page[page.rindex("use strict") :])
+    texts.append(page)
     for text in texts:
         assert not [name for name in names if name in text]
     assert "initiator-1" in page

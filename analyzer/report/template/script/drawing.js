@@ -213,15 +213,8 @@ function load(figure) {
     return { ...one, figure, hover, rank, x: unpack(one.x), y: unpack(one.y), end: unpack(one.end) };
   });
 }
-/* Plotly is large: it is text until the first plot is drawn. */
-function wakePlotly() {
-  if (window.Plotly) return;
-  const script = document.createElement("script");
-  script.textContent = document.getElementById("plotly").textContent;
-  document.head.append(script);
-}
 function draw(figure) {
-  wakePlotly();
+  if (!isPlotlyAwake()) { waitForPlotly(figure); return; }
   load(figure);
   const { study, spec } = figure;
   const { all, low, high, left, right, legends } = traces(figure);
@@ -259,6 +252,11 @@ function draw(figure) {
     }
   }
   figure.isStale = false;
+}
+function waitForPlotly(figure) {
+  const status = figure.element.parentElement.querySelector(".drawn");
+  if (plotlyArrives) plotlyArrives.then(() => refresh(figure.study));
+  else status.textContent = "This browser cannot unpack the plots; one from 2023 or later can.";
 }
 function refresh(study) {
   for (const figure of study.figures) if (figure.isStale && figure.isNear) draw(figure);
