@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
+from numba.core.runtime import rtsys
 
 PACKAGE = Path(__file__).parent
 KEPT_FOLDERS = 8
@@ -32,12 +35,31 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     To those who read types, the compiled function is the function it was made of.
     """
 
+    is_kept = options.pop("cache", False)
+
     def decorate(function: Function) -> Function:
-        with kept_beside_its_sources(function):
-            compiled: Function = numba.njit(**options)(function)
-        return compiled
+        compiled: Any = numba.njit(**options)(function)
+        if is_kept and isinstance(compiled, Dispatcher):
+            with kept_beside_its_sources(function):
+                compiled._cache = _KeptCode(function)
+        result: Function = compiled
+        return result
 
     return decorate
+
+
+class _KeptCode(FunctionCache):  # type: ignore[misc]
+    """The kept code of one function, loaded without what only a compilation needs.
+
+    Numba's own class first imports its implementations of all of Python and NumPy, which takes longer
+    than loading the decoder; a compilation imports them itself.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled function of one signature, None where none is kept."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
 
 
 @contextmanager
