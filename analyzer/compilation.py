@@ -34,7 +34,6 @@ def njit(**options: Any) -> Callable[[Function], Function]:
 
     To those who read types, the compiled function is the function it was made of.
     """
-
     is_kept = options.pop("cache", False)
 
     def decorate(function: Function) -> Function:

@@ -18,6 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+import numpy.typing as npt
+
+Bytes = npt.NDArray[np.uint8]
+Int64s = npt.NDArray[np.int64]
+
+SECOND_NS = 1_000_000_000
 PCAP_HEADER_BYTES = 24
 RECORD_HEADER = struct.Struct("<IIII")
 NANOSECOND_MAGIC = 0xA1B23C4D
@@ -42,38 +49,49 @@ def nanosecond_pcap(original: Path) -> bytes:
 
 def copies(content: bytes, wanted_bytes: int) -> Iterator[bytes]:
     """One changed copy of all records after another until ``wanted_bytes`` are reached."""
-    records = bytearray(content[PCAP_HEADER_BYTES:])
+    records = np.frombuffer(content, np.uint8)[PCAP_HEADER_BYTES:].copy()
+    places = _record_places(records)
+    times = _words(records, places, "<u4").astype(np.int64) * SECOND_NS
+    times += _words(records, places + 4, "<u4")
+    stretch = int(times.max() - times.min()) + 1_000_000
+    # The side that speaks first is the initiator: it sent the SYN. Both may share one address (loopback).
+    ports = places + 16 + 34
+    source_port, target_port = _words(records, ports, ">u2"), _words(records, ports + 2, ">u2")
+    is_from_target = np.isin(source_port, target_port[_is_syn(records, places)])
+    addresses = np.stack([is_from_target, ~is_from_target], axis=1).astype(np.int64)
+    for copy in range(-(-wanted_bytes // len(records))):
+        at_ns = times + copy * stretch
+        _set_words(records, places, np.stack([at_ns // SECOND_NS, at_ns % SECOND_NS], axis=1), "<u4")
+        initiator = (10 << 24) | (copy >> 8 << 16) | ((copy & 0xFF) << 8) | 1
+        _set_words(records, places + 16 + IPV4_SOURCE, initiator + addresses, ">u4")
+        yield records.tobytes()
+
+
+def _record_places(records: Bytes) -> Int64s:
+    """Where each record begins."""
     places = []
     position = 0
     while position < len(records):
-        seconds, nanoseconds, captured, _ = RECORD_HEADER.unpack_from(records, position)
-        at_ns = seconds * 1_000_000_000 + nanoseconds
-        source, destination = struct.unpack_from(">II", records, position + 16 + IPV4_SOURCE)
-        places.append((position, at_ns, source, destination))
-        position += 16 + captured
-    begin, end = min(place[1] for place in places), max(place[1] for place in places)
-    stretch = end - begin + 1_000_000
-    # The side that speaks first is the initiator: it sent the SYN. Both may share one address (loopback).
-    ports = [struct.unpack_from(">HH", records, place[0] + 16 + 34) for place in places]
-    target_ports = {
-        destination
-        for (_, destination), place in zip(ports, places, strict=True)
-        if _is_syn(records, place[0])
-    }
-    for copy in range(-(-wanted_bytes // len(records))):
-        low, high = copy & 0xFF, copy >> 8
-        initiator = (10 << 24) | (high << 16) | (low << 8) | 1
-        for (place, at_ns, _, _), (source_port, _) in zip(places, ports, strict=True):
-            struct.pack_into("<II", records, place, *divmod(at_ns + copy * stretch, 1_000_000_000))
-            from_target = source_port in target_ports
-            addresses = (initiator + 1, initiator) if from_target else (initiator, initiator + 1)
-            struct.pack_into(">II", records, place + 16 + IPV4_SOURCE, *addresses)
-        yield bytes(records)
+        places.append(position)
+        position += 16 + RECORD_HEADER.unpack_from(records, position)[2]
+    return np.array(places)
 
 
-def _is_syn(records: bytearray, place: int) -> bool:
-    header = place + 16 + 14
-    flags = records[header + (records[header] & 0x0F) * 4 + 13]
+def _words(records: Bytes, places: Int64s, kind: str) -> Int64s:
+    """The numbers of the given kind that begin at each place, shape (n,)."""
+    size = np.dtype(kind).itemsize
+    return records[places[:, None] + np.arange(size)].view(kind)[:, 0].astype(np.int64)
+
+
+def _set_words(records: Bytes, places: Int64s, values: Int64s, kind: str) -> None:
+    """Put ``values``, shape (n, k), one behind the other at each of n places."""
+    content = np.ascontiguousarray(values.astype(kind)).view(np.uint8)
+    records[places[:, None] + np.arange(content.shape[1])] = content
+
+
+def _is_syn(records: Bytes, places: Int64s) -> npt.NDArray[np.bool_]:
+    header = places + 16 + 14
+    flags = records[header + (records[header] & 0x0F).astype(np.int64) * 4 + 13]
     return flags & 0x12 == 0x02
 
 

@@ -25,7 +25,7 @@ import zstandard
 from analyzer.byte_order import Bytes
 from analyzer.errors import UnusableInputError
 
-CHUNK_BYTES = 8 << 20
+CHUNK_BYTES = 2 << 20
 CARRY_BYTES = (4 << 20) + 4096
 """Room in front of each chunk for the record that the chunk before it cut in two."""
 

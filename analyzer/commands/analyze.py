@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from rich.console import Console
 
     from analyzer.comparison.recording import RecordedMeasures
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
 
 LONGEST_LIST = 12
 LONGEST_WORST = 10
+LONGEST_OF_KIND = 4
+"""Diagnostics of one kind that are shown; captures of many sessions repeat them."""
+
+SEVERITY_STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
+"""Worst first."""
 
 
 def analyze(
@@ -54,20 +61,23 @@ def analyze(
     Says what every link, session and kind of command did, what went wrong, and what the capture lacks.
     A timeline folder may stand in place of captures.
     """
+    from analyzer.alongside import Alongside
     from analyzer.commands.shown import output_console, print_json
     from analyzer.comparison.recording import recorded_measures
 
     timeline = _read(captures, decoder, port or [])
-    if output is not None:
-        timeline.write(output)
+    writing = None if output is None else Alongside("writer", partial(timeline.write, output))
     recorded = recorded_measures(timeline)
-    if incident is not None or task is not None:
-        _tell(timeline, incident, task, as_json=as_json)
-    elif as_json:
+    is_page = incident is None and task is None and not as_json
+    if is_page:
+        show(output_console(), timeline, recorded)
+    elif incident is None and task is None:
         print_json(as_document(timeline, recorded))
     else:
-        show(output_console(), timeline, recorded)
-        if output is not None:
+        _tell(timeline, incident, task, as_json=as_json)
+    if writing is not None:
+        writing.result()
+        if is_page:
             output_console().print(f"Timeline written to {output}")
     if strict and "error" in timeline.values("diagnostics", "severity"):
         raise typer.Exit(1)
@@ -213,9 +223,9 @@ def _show_connections(console: Console, timeline: Timeline, recorded: RecordedMe
     _show_rest(console, timeline.arrow["connections"].num_rows, "connections")
 
 
-def _show_rest(console: Console, rows: int, what: str) -> None:
-    if rows > LONGEST_LIST:
-        console.print(f"[dim]... and {rows - LONGEST_LIST:,} more {what}; --json lists them all.[/dim]\n")
+def _show_rest(console: Console, rows: int, what: str, shown: int = LONGEST_LIST) -> None:
+    if rows > shown:
+        console.print(f"[dim]... and {rows - shown:,} more {what}; --json lists them all.[/dim]\n")
 
 
 def _show_operations(console: Console, recorded: RecordedMeasures) -> None:
@@ -358,26 +368,35 @@ def _show_events(console: Console, timeline: Timeline) -> None:
 
 
 def show_diagnostics(console: Console, timeline: Timeline) -> None:
-    """Print what the capture lacks and what was assumed, worst first."""
+    """Print what the capture lacks and what was assumed, worst first; of each kind the first few places."""
     from analyzer.commands.shown import plain
 
     entries = timeline.arrow["diagnostics"].to_pylist()
     if not entries:
         console.print("Diagnostics: none.")
         return
-    styles = {"error": "bold red", "warning": "yellow", "info": "dim"}
     console.print("[bold]Diagnostics[/bold]")
     names = timeline.values("captures", "name")
-    for entry in sorted(entries, key=lambda entry: list(styles).index(entry["severity"])):
-        place = []
-        if entry["file_index"] is not None and entry["file_index"] < len(names):
-            place.append(Path(str(names[entry["file_index"]])).name)
-        if entry["packet"] is not None:
-            place.append(f"packet {entry['packet']}")
-        if entry["connection_index"] is not None:
-            place.append(f"connection {entry['connection_index']}")
-        style = styles[entry["severity"]]
-        console.print(
-            f"[{style}]{entry['severity']}[/{style}] {entry['code']} ×{entry['count']:,}: "  # noqa: RUF001
-            f"{plain(entry['meaning'])} {plain(entry['detail'])} [dim]{plain(', '.join(place))}[/dim]"
-        )
+    of_code: dict[str, list[dict[str, Any]]] = {}
+    for entry in sorted(entries, key=lambda entry: list(SEVERITY_STYLES).index(entry["severity"])):
+        of_code.setdefault(entry["code"], []).append(entry)
+    for code, alike in of_code.items():
+        style = SEVERITY_STYLES[alike[0]["severity"]]
+        for entry in alike[:LONGEST_OF_KIND]:
+            console.print(
+                f"[{style}]{entry['severity']}[/{style}] {code} ×{entry['count']:,}: "  # noqa: RUF001
+                f"{plain(entry['meaning'])} {plain(entry['detail'])} [dim]{plain(_place(entry, names))}[/dim]"
+            )
+        _show_rest(console, len(alike), f"diagnostics {code}", LONGEST_OF_KIND)
+
+
+def _place(entry: dict[str, Any], names: npt.NDArray[Any]) -> str:
+    """Where a diagnostic says it was found."""
+    place = []
+    if entry["file_index"] is not None and entry["file_index"] < len(names):
+        place.append(Path(str(names[entry["file_index"]])).name)
+    if entry["packet"] is not None:
+        place.append(f"packet {entry['packet']}")
+    if entry["connection_index"] is not None:
+        place.append(f"connection {entry['connection_index']}")
+    return ", ".join(place)

@@ -19,11 +19,11 @@ COMPILING = "Compiling for this machine; only the first run does this (about {se
 def read_captures(captures: Sequence[str], decoder: str, ports: Sequence[int]) -> Timeline:
     """Decode captures into one timeline, with a progress bar on a terminal."""
     import analyzer
-    from analyzer.decoders import native
 
-    with announced_if_compiling(COMPILING.format(seconds=30)):
-        native.prepare()
-    with progress_bar("Reading", is_bytes=True) as progress:
+    with (
+        progress_bar("Reading", is_bytes=True) as progress,
+        announced_if_compiling(COMPILING.format(seconds=30)),
+    ):
         return analyzer.analyze(*captures, decoder=decoder, ports=ports, progress=progress)
 
 

@@ -79,6 +79,14 @@ def prepare() -> None:
     pipeline.finish()
 
 
+def nothing_decoded() -> DecodedCapture:
+    """What ``decode`` gives for captures without a packet: every column with its type and no entry."""
+    result = _Result(Pipeline(), DiagnosticLog())
+    return DecodedCapture(
+        (), result.pdus, result.connections, result.holes, DiagnosticLog(), NAME, {"ports": []}
+    )
+
+
 def decode(
     sources: Sequence[str | Path], *, ports: Sequence[int] = (), progress: Progress | None = None
 ) -> DecodedCapture:

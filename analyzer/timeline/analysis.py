@@ -1,6 +1,7 @@
 """From capture files to a timeline: decodes, builds, and writes down how.
 
-Decides which decoder reads the files and what the manifest says. Knows neither packets nor protocol.
+Decides which decoder reads the files, what goes on beside it, and what the manifest says. Knows neither
+packets nor protocol.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from analyzer.decoders.decoded import DecodedCapture
+from analyzer.alongside import Alongside
 from analyzer.errors import UnusableInputError
 from analyzer.provenance import provenance
-from analyzer.tables.folder import Timeline
-from analyzer.timeline.build import build
+
+if TYPE_CHECKING:
+    from analyzer.decoders.decoded import DecodedCapture
+    from analyzer.tables.folder import Timeline
 
 DECODERS = ("native", "wireshark")
 
@@ -35,7 +38,13 @@ def analyze(
     """
     if not captures:
         raise UnusableInputError("no capture was given")
-    decoded = _decode(decoder, captures, ports, progress)
+    decoding = Alongside("decoder", lambda: _decode(decoder, captures, ports, progress))
+    # What builds the timeline is imported, and its compiled code loaded, while the captures are read.
+    from analyzer.decoders.native import nothing_decoded
+    from analyzer.timeline.build import build
+
+    build(nothing_decoded())
+    decoded = decoding.result()
     manifest: dict[str, Any] = {
         "provenance": provenance(),
         "inputs": [{"name": file.name, "sha256": file.sha256} for file in decoded.files],
