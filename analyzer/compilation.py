@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import numba
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
-from numba.core.runtime import rtsys
+from numba.core.runtime.nrt import rtsys
 
 PACKAGE = Path(__file__).parent
 KEPT_FOLDERS = 8
@@ -35,19 +35,20 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     To those who read types, the compiled function is the function it was made of.
     """
     is_kept = options.pop("cache", False)
+    keep: Any = _KeptCode
 
     def decorate(function: Function) -> Function:
         compiled: Any = numba.njit(**options)(function)
         if is_kept and isinstance(compiled, Dispatcher):
             with kept_beside_its_sources(function):
-                compiled._cache = _KeptCode(function)
+                vars(compiled)["_cache"] = keep(function)
         result: Function = compiled
         return result
 
     return decorate
 
 
-class _KeptCode(FunctionCache):  # type: ignore[misc]
+class _KeptCode(FunctionCache):
     """The kept code of one function, loaded without what only a compilation needs.
 
     Numba's own class first imports its implementations of all of Python and NumPy, which takes longer
@@ -58,7 +59,9 @@ class _KeptCode(FunctionCache):  # type: ignore[misc]
         """The compiled function of one signature, None where none is kept."""
         rtsys.initialize(target_context)
         with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
+            load: Any = self._load_overload
+            return load(sig, target_context)
+        return None
 
 
 @contextmanager
