@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
 
-SWITCH_INTERVAL_S = 0.0002
+SWITCH_INTERVAL_S = 0.0001
 """How long the interpreter may be held while a compiled loop in another thread waits for its next piece;
 with Python's own 5 ms the loop would wait longer than it runs."""
 

@@ -58,10 +58,9 @@ class _KeptCode(FunctionCache):
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function of one signature, None where none is kept."""
         rtsys.initialize(target_context)
+        load: Any = self._load_overload
         with self._guard_against_spurious_io_errors():
-            load: Any = self._load_overload
             return load(sig, target_context)
-        return None
 
 
 @contextmanager

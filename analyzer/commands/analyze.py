@@ -61,11 +61,12 @@ def analyze(
     Says what every link, session and kind of command did, what went wrong, and what the capture lacks.
     A timeline folder may stand in place of captures.
     """
+    timeline = _read(captures, decoder, port or [])
+
     from analyzer.alongside import Alongside
     from analyzer.commands.shown import output_console, print_json
     from analyzer.comparison.recording import recorded_measures
 
-    timeline = _read(captures, decoder, port or [])
     writing = None if output is None else Alongside("writer", partial(timeline.write, output))
     recorded = recorded_measures(timeline)
     is_page = incident is None and task is None and not as_json
@@ -86,10 +87,12 @@ def analyze(
 def _read(sources: list[str], decoder: str, ports: list[int]) -> Timeline:
     """Captures as one timeline, or the one timeline folder that is given instead."""
     from analyzer.commands.sources import read_captures
-    from analyzer.tables.folder import Timeline, is_folder_of
 
-    if len(sources) == 1 and sources[0] != "-" and is_folder_of(Path(sources[0]), Timeline.format_name):
-        return Timeline.read(sources[0])
+    if len(sources) == 1 and sources[0] != "-" and Path(sources[0]).is_dir():
+        from analyzer.tables.folder import Timeline, is_folder_of
+
+        if is_folder_of(Path(sources[0]), Timeline.format_name):
+            return Timeline.read(sources[0])
     return read_captures(sources, decoder, ports)
 
 

@@ -314,7 +314,8 @@ class _Result:
         )
 
     def _report_connections(self, pipeline: Pipeline) -> None:
-        for number, index in enumerate(self._accepted.tolist()):
+        for number in np.flatnonzero(self._is_notable(pipeline)).tolist():
+            index = int(self._accepted[number])
             found = pipeline.table.connections[index]
             pair = self._frames.streams[2 * index]
             place: dict[str, Any] = {"connection_index": number, "file_index": int(found.file_index)}
@@ -337,6 +338,18 @@ class _Result:
                 self._diagnostics.emit("one-direction-only", **first)
             for stream in both:
                 self._report_stream(stream, place)
+
+    def _is_notable(self, pipeline: Pipeline) -> npt.NDArray[np.bool_]:
+        """Which of the accepted connections have anything to report; of thousands few have."""
+        pairs = self._frames.streams[2 * self._accepted]
+        is_notable = (pairs["phase"] == PHASE_JOINED) | (pairs["digest_origin"] == ORIGIN_ASSUMED)
+        is_notable |= pipeline.table.connections["copies"][self._accepted] > 0
+        for stream in (2 * self._accepted, 2 * self._accepted + 1):
+            states = self._frames.streams[stream]
+            is_notable |= pipeline.table.streams["segments"][stream] == 0
+            is_notable |= (states["headers_lost"] > 0) | (states["resynchronised"] > 0)
+        notable: npt.NDArray[np.bool_] = is_notable
+        return notable
 
     def _report_stream(self, stream: int, place: dict[str, Any]) -> None:
         state = self._frames.streams[stream]

@@ -38,12 +38,15 @@ def analyze(
     """
     if not captures:
         raise UnusableInputError("no capture was given")
+    from analyzer.decoders import native
+
+    # In a thread, so that who stops a compilation does not stop Numba in the middle of it.
+    Alongside("compiler", native.prepare).result()
     decoding = Alongside("decoder", lambda: _decode(decoder, captures, ports, progress))
     # What builds the timeline is imported, and its compiled code loaded, while the captures are read.
-    from analyzer.decoders.native import nothing_decoded
     from analyzer.timeline.build import build
 
-    build(nothing_decoded())
+    build(native.nothing_decoded())
     decoded = decoding.result()
     manifest: dict[str, Any] = {
         "provenance": provenance(),
@@ -59,9 +62,9 @@ def _decode(
     decoder: str, captures: Sequence[str | Path], ports: Sequence[int], progress: Progress | None
 ) -> DecodedCapture:
     if decoder == "native":
-        from analyzer.decoders.native import decode as native
+        from analyzer.decoders.native import decode as native_decode
 
-        return native(captures, ports=ports, progress=progress)
+        return native_decode(captures, ports=ports, progress=progress)
     if decoder == "wireshark":
         from analyzer.decoders.wireshark import decode as wireshark
 

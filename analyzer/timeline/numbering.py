@@ -19,30 +19,57 @@ _SPREAD = 0x9E3779B1
 _FOLD = (1 << 31) - 1  # Times _SPREAD this still fits into 63 bits.
 
 
+_FIRST_SLOTS = 1 << 12
+
+
 def number_keys(keys: Int64s) -> tuple[Int32s, int]:
-    """The number of each key, shape (n,), and how many different keys there are."""
-    slots = 16
-    while slots < 2 * len(keys):
-        slots *= 2
+    """The number of each key, shape (n,), and how many different keys there are.
+
+    Takes memory for the different keys, not for all of them.
+    """
+    keys = np.ascontiguousarray(keys)
     numbers = np.empty(len(keys), np.int32)
-    count = _number(np.ascontiguousarray(keys), np.full(slots, _FREE, np.int32), numbers)
+    firsts = np.empty(_FIRST_SLOTS // 2, np.int32)
+    place = count = 0
+    while place < len(keys):
+        firsts = np.resize(firsts, 2 * len(firsts))
+        table = np.full(2 * len(firsts), _FREE, np.int32)
+        place, count = _number(keys, place, table, firsts, count, numbers)
     return numbers, int(count)
 
 
 @njit(cache=True, nogil=True)
-def _number(keys: Int64s, table: Int32s, numbers: Int32s) -> int:
-    """Open addressing; ``table`` holds the first place of the key that lives in each slot."""
-    count = 0
+def _number(
+    keys: Int64s, begin: int, table: Int32s, firsts: Int32s, count: int, numbers: Int32s
+) -> tuple[int, int]:
+    """Number the keys from ``begin`` on: the first place that is left for a larger table, and the count.
+
+    Open addressing: ``table`` holds the number of the key that lives in each slot, and ``firsts`` the
+    first place of each number. ``table`` is filled with the ``count`` keys known so far.
+    """
     mask = len(table) - 1
-    for place in range(len(keys)):
-        folded = (keys[place] ^ (keys[place] >> 31)) & _FOLD
-        slot = ((folded * _SPREAD) >> 15) & mask
-        while table[slot] != _FREE and keys[table[slot]] != keys[place]:
+    for number in range(count):
+        slot = _slot(keys[firsts[number]], mask)
+        while table[slot] != _FREE:
+            slot = (slot + 1) & mask
+        table[slot] = number
+    for place in range(begin, len(keys)):
+        key = keys[place]
+        slot = _slot(key, mask)
+        while table[slot] != _FREE and keys[firsts[table[slot]]] != key:
             slot = (slot + 1) & mask
         if table[slot] == _FREE:
-            table[slot] = place
-            numbers[place] = count
+            if count == len(firsts):
+                return place, count
+            firsts[count] = place
+            table[slot] = count
             count += 1
-        else:
-            numbers[place] = numbers[table[slot]]
-    return count
+        numbers[place] = table[slot]
+    return len(keys), count
+
+
+@njit(cache=True, nogil=True)
+def _slot(key: int, mask: int) -> int:
+    """Where the search for a key begins."""
+    folded = (key ^ (key >> 31)) & _FOLD
+    return ((folded * _SPREAD) >> 15) & mask

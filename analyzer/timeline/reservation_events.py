@@ -61,9 +61,8 @@ class _Nexuses:
 
     target: Int64s
     port: Int64s
-
-    def sessions_of(self, port: int) -> set[int]:
-        return set(np.flatnonzero(self.port == port).tolist())
+    sessions_of: dict[int, set[int]]
+    """By port."""
 
     def latest_session(self, port: int, firsts: list[int], at_ns: int) -> int:
         """The session in which an I_T nexus lived at a time, or the one before it."""
@@ -85,7 +84,11 @@ def emit_reservations_and_attentions(
     is_reserving = np.isin(tasks.cdb[:, 0], _NOTABLE)
     if not (is_attention | is_conflict | is_reserving).any():
         return
-    nexuses = _Nexuses(target_numbers(decoded, identities), port_numbers(decoded, identities))
+    ports = port_numbers(decoded, identities)
+    sessions_of: dict[int, set[int]] = {}
+    for session, port in enumerate(ports.tolist()):
+        sessions_of.setdefault(port, set()).add(session)
+    nexuses = _Nexuses(target_numbers(decoded, identities), ports, sessions_of)
     firsts = [session.connections[0].opened_ns for session in identities.sessions]
     steps = _steps(decoded, identities, tasks, functions, nexuses, np.flatnonzero(is_conflict | is_reserving))
     for step in steps:
@@ -202,7 +205,7 @@ def _emit_attention(
     session = int(tasks.matrix[task, field.SESSION])
     asc, ascq = int(tasks.sense.asc[task]), int(tasks.sense.ascq[task])
     lun, at_ns = int(tasks.lun[task]), int(tasks.response_ns[task])
-    own = nexuses.sessions_of(int(nexuses.port[session]))
+    own = nexuses.sessions_of[int(nexuses.port[session])]
     cause = finder.explain((asc, ascq), at_ns, int(nexuses.target[session]), lun, own)
     detail = {
         "asc": asc,

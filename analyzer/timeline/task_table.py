@@ -63,16 +63,13 @@ class TaskColumns:
     command_ns: Int64s
     command_last_ns: Int64s
     response_ns: Int64s
+    is_answered: npt.NDArray[np.bool_]
+    """Where a status was seen."""
     response_connection: Int64s
     status: npt.NDArray[np.uint8]
     response: npt.NDArray[np.uint8]
     residual_bytes: Int64s
     sense: SenseColumns
-
-    @property
-    def is_answered(self) -> npt.NDArray[np.bool_]:
-        """Where a status was seen."""
-        return self.response_ns >= 0
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -117,6 +114,7 @@ def task_columns(
         command_ns=pdus.time_ns[command],
         command_last_ns=pdus.time_last_ns[command],
         response_ns=np.where(is_answered, pdus.time_last_ns[answer_or_first], -1),
+        is_answered=is_answered,
         response_connection=np.where(is_answered, pdus.connection_index[answer_or_first], -1),
         status=np.where(is_answered, responses["status"], 0).astype(np.uint8),
         # A status in a Data-In PDU means that the command completed at the target (section 11.7.4).
