@@ -143,10 +143,10 @@ def _closed_loop(latency: Any, depth: int) -> Any:
     """Issue times from 0 when each completion brings the next command."""
     issued = np.zeros(len(latency), np.int64)
     busy = [0] * depth
-    for index, duration in enumerate(latency):
-        slot = int(np.argmin(busy))
-        issued[index] = busy[slot]
-        busy[slot] += int(duration)
+    for index, duration in enumerate(latency.tolist()):
+        begun = min(busy)
+        issued[index] = begun
+        busy[busy.index(begun)] = begun + duration
     return issued
 
 

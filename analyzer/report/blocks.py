@@ -6,6 +6,7 @@ turns them into the page. Times on a capture-time axis are seconds since the sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -64,8 +65,7 @@ class Hover:
     unit: str = ""
     names: tuple[str, ...] = ()
     key: str = ""
-    """``task``, ``session``, ``lun`` or ``operation``: what selection and filters go by. Alone with an empty
-    label it is not told."""
+    """``task``, ``session``, ``lun``, ``operation`` or ``stratum``: what selection and filters go by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,8 @@ class Series:
     """Of a line, in pixels."""
     cell: tuple[float, float] | None = None
     """Width of a cell on ``x``, and its height on ``y``: of a logarithmic axis the ratio of its edges."""
+    keys: Mapping[str, int] = field(default_factory=dict)
+    """Of a sum: which ``connection``, ``operation`` or ``part`` it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,9 @@ class Figure:
     series: tuple[Series, ...]
     height: int = 320
     note: str = ""
+    sum: str = ""
+    """What its curves are sums of, for filters: ``completions``, ``throughput``, ``in_flight``, ``latency``
+    or ``parts``; empty where they are no sums over commands of the recording."""
 
 
 class Align(StrEnum):
@@ -121,6 +126,8 @@ class Heading:
     label: str
     align: Align = Align.TEXT
     sentence: str = ""
+    sum: str = ""
+    """What the page adds up anew for the operation of each row when a filter is set (``sums.js``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +155,8 @@ class Table:
     note: str = ""
     task_column: int | None = None
     """Column whose value is a task, by which a row is selected."""
+    row_keys: tuple[Mapping[str, int], ...] = ()
+    """For each row the ``session``, ``lun`` and ``operation`` it is about, by which filters hide it."""
 
 
 @dataclass(frozen=True, slots=True)

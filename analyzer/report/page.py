@@ -17,7 +17,7 @@ import numpy as np
 from analyzer.errors import UnusableInputError
 from analyzer.report.blocks import Section
 from analyzer.report.lives import lives_of
-from analyzer.report.render import Head, lives_data, panels_of, render
+from analyzer.report.render import Head, lives_data, panels_of, render, strata_data
 from analyzer.report.sections import SECTIONS
 from analyzer.report.study import Study
 from analyzer.report.words import duration, moment, visible
@@ -54,6 +54,7 @@ def extras(study: Study) -> dict[str, Any]:
     longest = sorted(study.incidents, key=lambda row: row["failed_ns"] - row["ended_ns"])[:MARKED_INCIDENTS]
     return {
         "lives": lives_data(lives_of(study)),
+        "strata": strata_data(study.strata),
         "filters": {
             "session": [[index, f"session {index}"] for index in sessions],
             "lun": [[code, name] for code, name in enumerate(study.luns[1])],

@@ -21,6 +21,7 @@ from analyzer.report.blocks import Axis, Figure, Hover, Section, Series
 from analyzer.report.lives import MOMENTS, Lives
 from analyzer.report.palette import PALETTE
 from analyzer.report.plotly_script import plotly_script
+from analyzer.report.strata import CELLS_PER_DECADE, Strata
 from analyzer.report.words import visible
 
 _INTEGERS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
@@ -34,6 +35,7 @@ SCRIPTS = (
     "columns.js",
     "theme.js",
     "library.js",
+    "sums.js",
     "drawing.js",
     "window.js",
     "selection.js",
@@ -123,6 +125,7 @@ def figure_data(figure: Figure) -> dict[str, Any]:
         "x": _axis(figure.x),
         "y": _axis(figure.y),
         "height": figure.height,
+        "sum": figure.sum,
         "series": [_series(series) for series in figure.series],
     }
 
@@ -136,6 +139,33 @@ def lives_data(lives: Lives) -> dict[str, Any]:
         "labels": [label for label, _ in MOMENTS],
         "moments": [pack(column, rough=True) for column in lives.moments],
     }
+
+
+def strata_data(strata: Strata | None) -> dict[str, Any] | None:
+    """The strata as JSON data with packed columns."""
+    if strata is None:
+        return None
+    stratum, cell, number = strata.cells
+    columns: dict[str, npt.NDArray[Any]] = {
+        "connection": strata.connection,
+        "session": strata.session,
+        "lun": strata.lun,
+        "operation": strata.operation,
+        "requests": strata.requests,
+        "completed": strata.completed,
+        "latency_ns": strata.latency_ns,
+        "latency_ns_max": strata.latency_ns_max,
+        "parts_ns": strata.parts_ns.reshape(-1),
+        "edges": strata.edges,
+        "completions": strata.completions.reshape(-1),
+        "moved_bytes": strata.moved_bytes.reshape(-1),
+        "cell_stratum": stratum,
+        "cell": cell,
+        "cell_number": number,
+    }
+    packed = {name: pack(column) for name, column in columns.items()}
+    packed["in_flight"] = pack(strata.in_flight.reshape(-1), rough=True)
+    return {"per_decade": CELLS_PER_DECADE, "columns": packed}
 
 
 def pack(values: npt.NDArray[Any], *, rough: bool = False) -> dict[str, Any]:
@@ -185,6 +215,7 @@ def _series(series: Series) -> dict[str, Any]:
         "y": pack(series.y, rough=True),
         "hover": [_hover(hover) for hover in series.hover],
         "cell": None if series.cell is None else list(series.cell),
+        "keys": dict(series.keys),
     }
     if series.end is not None:
         data["end"] = pack(series.end)

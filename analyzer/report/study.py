@@ -21,6 +21,7 @@ from analyzer.comparison.recording import RecordedMeasures, recorded_measures
 from analyzer.comparison.request_columns import RequestColumns, recorded_requests
 from analyzer.report.blocks import Axis, AxisKind
 from analyzer.report.palette import series_color
+from analyzer.report.strata import Strata, strata_of
 from analyzer.report.words import visible
 from analyzer.tables.folder import Outcome, Timeline
 
@@ -52,6 +53,11 @@ class Study:
     def requests(self) -> RequestColumns:
         """The tasks as requests."""
         return recorded_requests(self.timeline)
+
+    @cached_property
+    def strata(self) -> Strata | None:
+        """Sums by connection, logical unit and operation; None where there are none or too many."""
+        return strata_of(self)
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -100,6 +106,18 @@ class Study:
         """A number for the logical unit of each task, shape (tasks,), and the name of each number."""
         units, codes = np.unique(self.timeline.values("tasks", "lun"), return_inverse=True)
         return codes.astype(np.int64), tuple(self.lun_name(int(unit)) for unit in units)
+
+    def task_keys(self, tasks: npt.NDArray[np.intp]) -> tuple[dict[str, int], ...]:
+        """What filters go by for each of some tasks."""
+        sessions = self.timeline.values("tasks", "session_index")
+        return tuple(
+            {
+                "session": int(sessions[task]),
+                "lun": int(self.luns[0][task]),
+                "operation": int(self.requests.operation.codes[task]),
+            }
+            for task in tasks
+        )
 
     @staticmethod
     def lun_name(lun: int) -> str:

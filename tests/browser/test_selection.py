@@ -35,12 +35,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report(timeline, [], tmp_path_factory.mktemp("selection") / "page.html")
 
 
-@pytest.fixture
-def visit(browser: Browser, place: Path) -> Iterator[Visit]:
+@pytest.fixture(scope="module")
+def opened(browser: Browser, place: Path) -> Iterator[Visit]:
+    """One page for the tests that leave it as they find it, or can be undone."""
     opened = Visit(browser, place)
     yield opened
-    assert opened.complaints == []
     opened.page.close()
+
+
+@pytest.fixture
+def visit(opened: Visit) -> Iterator[Visit]:
+    opened.again()
+    yield opened
+    assert opened.complaints == []
 
 
 def marked(visit: Visit, figure: str) -> bool:
@@ -126,6 +133,46 @@ def test_a_filter_leaves_the_commands_it_names(visit: Visit, name: str, label: s
     assert drawn_bars(visit) == TASKS
 
 
+def curve_sum(visit: Visit, figure: str) -> float:
+    """The sum over all curves of a figure, each value times the length of its interval."""
+    visit.show(f"#figure-{figure}")
+    return visit.page.evaluate(
+        f"document.querySelector('#figure-{figure} [data-figure]').data.reduce((sum, trace) => sum + "
+        "trace.y.reduce((part, y, place) => part + (place + 1 < trace.x.length ? "
+        "y * (trace.x[place + 1] - trace.x[place]) : 0), 0), 0)"
+    )
+
+
+def test_a_filter_acts_on_sums_curves_and_tables(visit: Visit):
+    """Of 240 commands 80 are writes: the rates, the heat map and the tables are those of the writes."""
+    assert curve_sum(visit, "completions") == pytest.approx(240)
+    visit.page.locator("[data-filter=operation]").select_option(label="WRITE(10)")
+    assert curve_sum(visit, "completions") == pytest.approx(80)
+    assert curve_sum(visit, "throughput") == pytest.approx(80 * 4096 / 1e6, rel=1e-4)
+    assert heat_sum(visit) == 80
+    rows = visit.page.locator("#table-latency-by-operation tbody tr")
+    assert rows.evaluate_all("all => all.map((one) => one.classList.contains('filtered'))") == [True, False]
+    assert (
+        visit.page.locator("#table-worst tbody tr:visible").count()
+        < visit.page.locator("#table-worst tbody tr").count()
+    )
+    assert "80 of 240 commands" in visit.page.locator(".filters output").inner_text()
+
+
+def test_a_filtered_table_is_added_up_anew_and_comes_back(visit: Visit):
+    """Under a session's filter each operation has that session's commands, its mean and its percentiles."""
+    rows = visit.page.locator("#table-latency-by-operation tbody tr")
+    whole = rows.all_inner_texts()
+    visit.page.locator("[data-filter=session]").select_option(label="session 1")
+    counts = rows.evaluate_all("all => all.map((row) => Number(row.cells[1].dataset.value))")
+    assert sum(counts) == 120
+    assert all("≈" in text for text in rows.all_inner_texts())
+    medians = rows.evaluate_all("all => all.map((row) => Number(row.cells[5].dataset.value))")
+    assert all(500_000 < median < 750_000 for median in medians)
+    visit.page.locator("[data-filter=session]").select_option("")
+    assert rows.all_inner_texts() == whole
+
+
 def test_an_incident_is_marked_and_shown_in_the_plots(visit: Visit):
     visit.show("#figure-commands")
     shapes = visit.page.evaluate(
@@ -160,9 +207,13 @@ def test_a_figure_is_saved(visit: Visit, kind: str, magic: bytes):
     assert Path(started.value.path()).read_bytes()[:4] == magic
 
 
-def test_the_heat_map_counts_every_command(visit: Visit):
+def heat_sum(visit: Visit) -> int:
     visit.show("#figure-latency-heat")
     counts = visit.page.evaluate(
         "document.querySelector('#figure-latency-heat [data-figure]').data[0].text.flat()"
     )
-    assert sum(int(count.replace(",", "")) for count in counts if count) == TASKS
+    return sum(int(count.replace(",", "")) for count in counts if count)
+
+
+def test_the_heat_map_counts_every_command(visit: Visit):
+    assert heat_sum(visit) == TASKS

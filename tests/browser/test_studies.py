@@ -18,7 +18,7 @@ pytestmark = NEEDS_CHROMIUM
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    first, second = make_timeline(tasks=300), make_timeline(tasks=200, sessions=2, connections=1)
+    first, second = make_timeline(tasks=90), make_timeline(tasks=60, sessions=2, connections=1)
     studies = [
         Study(first, (make_outcome(first, "as-recorded"),), "MC/S"),
         Study(second, (make_outcome(second, "as-recorded"),), "MPIO"),
@@ -26,11 +26,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return report_studies(studies, tmp_path_factory.mktemp("studies") / "page.html")
 
 
-@pytest.fixture
-def visit(browser: Browser, place: Path) -> Iterator[Visit]:
+@pytest.fixture(scope="module")
+def opened(browser: Browser, place: Path) -> Iterator[Visit]:
+    """One page for the tests that leave it as they find it, or can be undone."""
     opened = Visit(browser, place)
     yield opened
     opened.page.close()
+
+
+@pytest.fixture
+def visit(opened: Visit) -> Iterator[Visit]:
+    opened.again()
+    yield opened
+    assert opened.complaints == []
 
 
 def shown(visit: Visit) -> list[str]:

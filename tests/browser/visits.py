@@ -52,12 +52,29 @@ class Visit:
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(place.as_uri() + mark)
 
+    def again(self) -> None:
+        """The page as it was when it was opened, and nothing said so far held against the next test."""
+        self.page.evaluate(
+            """() => {
+            for (const search of document.querySelectorAll('input[type=search]')) {
+                search.value = '';
+                search.dispatchEvent(new Event('input'));
+            }
+            if (document.documentElement.dataset.theme === 'dark') document.getElementById('theme').click();
+            location.hash = document.querySelector('.studies') ? 'study=s1' : 'view=';
+            scrollTo({ top: 0, behavior: 'instant' });
+            }"""
+        )
+        self.page.wait_for_timeout(30)
+        self.complaints.clear()
+
     def read_through(self) -> None:
         """Scroll over the whole page, so that every plot is drawn."""
         height = self.page.evaluate("document.documentElement.scrollHeight")
-        for top in range(0, height, 700):
+        # Plots are drawn 600 pixels before they come into sight, so a step may be 900 and both of these.
+        for top in range(0, height, 1800):
             self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
-            self.page.wait_for_timeout(60)
+            self.page.wait_for_timeout(30)
         self.page.wait_for_function(
             "[...document.querySelectorAll('.study:not([hidden]) [data-figure]')]"
             ".every((one) => one.querySelector('.main-svg'))"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.report.blocks import Shape, Stories
+from analyzer.report.life_parts import parts_of
 from analyzer.report.lives import MOMENTS, lives_of
 from analyzer.report.page import extras
 from analyzer.report.sections import incidents, latency, parts, pattern
@@ -53,7 +54,7 @@ def test_parts_add_up_to_the_latency_whatever_the_times():
         command_last_ns=BEGIN_NS + random.integers(0, 10**9, 300),
     )
     study = Study(timeline)
-    found = parts.parts_of(study)
+    found = parts_of(study)
     columns = found.columns()
     assert np.array_equal(sum(columns), study.requests.latency_ns[found.task])
     assert all((column >= 0).all() for column in columns)
@@ -74,7 +75,7 @@ def test_the_parts_of_a_known_read_and_write():
         response_ns=command + 10 * us,
         latency_ns=np.full(2, 10 * us),
     )
-    found = parts.parts_of(Study(timeline))
+    found = parts_of(Study(timeline))
     assert [column.tolist() for column in found.columns()] == [
         [1 * us, 5 * us],
         [2 * us, 0],
@@ -141,11 +142,15 @@ def test_cells_count_every_command_once():
     (cells,) = latency.build(study).figures()[1].series
     assert cells.shape is Shape.HEAT
     assert cells.rank.sum() == 777
-    assert len({(x, y) for x, y in zip(cells.x, cells.y, strict=True)}) == len(cells.x)
+    (stratum,) = cells.hover
+    assert len(set(zip(cells.x, cells.y, stratum.values, strict=True))) == len(cells.x)
 
 
 def test_a_command_lies_in_its_cell():
-    x, y, counts = latency.heat_cells(np.array([0.35, 0.36, 1.0]), np.array([1.5, 1.5, 20.0]), 0.1)
+    x, y, strata, counts = latency.heat_cells(
+        np.array([0.35, 0.36, 1.0]), np.array([1.5, 1.5, 20.0]), 0.1, np.array([0, 0, 3])
+    )
+    assert strata.tolist() == [0, 3]
     assert counts.tolist() == [2, 1]
     assert x == pytest.approx([0.3, 1.0])
     assert (y <= [1.5, 20.0]).all()

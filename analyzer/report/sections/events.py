@@ -68,6 +68,7 @@ def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
     )
     chosen = chosen_events(kinds, LIMIT)
     rows = []
+    keys = []
     for row in records(study.timeline.events.iloc[chosen]):
         session, connection = maybe(row["session_index"]), maybe(row["connection_index"])
         where = f"session {session}" if session is not None else "–"  # noqa: RUF001
@@ -76,6 +77,7 @@ def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
             where, color = study.connection_names[connection], study.connection_colors[connection]
         task, packet = maybe(row["task_index"]), maybe(row["packet"])
         kind = str(row["kind"])
+        keys.append({} if session is None else {"session": session})
         rows.append(
             (
                 moment_cell((row["at_ns"] - study.begin_ns) / 1e9),
@@ -91,5 +93,12 @@ def _table(study: Study, kinds: npt.NDArray[np.str_]) -> Table:
     if left_out:
         note = f"{count(left_out)} more of the frequent kinds are in the timeline folder, not here."
     return Table(
-        "events", "Events in order of time", headings, tuple(rows), searchable=True, note=note, task_column=3
+        "events",
+        "Events in order of time",
+        headings,
+        tuple(rows),
+        searchable=True,
+        note=note,
+        task_column=3,
+        row_keys=tuple(keys),
     )

@@ -135,9 +135,9 @@ def _table(study: Study, incidents: list[dict[str, Any]]) -> Table:
         Heading("Commands", Align.NUMBER),
         Heading("Lost", Align.NUMBER, "Held commands never heard of again, or aborted."),
     )
-    shown = sorted(incidents, key=_length)[-LISTED:]
+    shown = sorted(sorted(incidents, key=_length)[-LISTED:], key=lambda one: int(one["failed_ns"]))
     rows = []
-    for row in sorted(shown, key=lambda one: one["failed_ns"]):
+    for row in shown:
         held = None if row["hold_to_ns"] is None else row["hold_to_ns"] - row["hold_from_ns"]
         noticed = None if row["detected_ns"] is None else row["detected_ns"] - row["failed_ns"]
         gone = row["lost"] + row["aborted"]
@@ -158,4 +158,5 @@ def _table(study: Study, incidents: list[dict[str, Any]]) -> Table:
         )
     left_out = len(incidents) - len(shown)
     note = f"{count(left_out)} shorter ones are in the timeline folder." if left_out else ""
-    return Table("incidents", "All incidents in order of time", headings, tuple(rows), note=note)
+    keys = tuple({"session": row["session_index"]} for row in shown)
+    return Table("incidents", "All incidents in time order", headings, tuple(rows), note=note, row_keys=keys)

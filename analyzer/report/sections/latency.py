@@ -5,12 +5,26 @@ Decides which operations get a curve. Unanswered commands have no latency and ar
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.request_columns import RequestColumns
 from analyzer.measures import percentile
-from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
+from analyzer.report.blocks import (
+    Align,
+    Axis,
+    AxisKind,
+    Cell,
+    Figure,
+    Heading,
+    Hover,
+    Section,
+    Series,
+    Shape,
+    Table,
+)
 from analyzer.report.cells import count_cell, share_cell, time_cell
 from analyzer.report.palette import series_color
 from analyzer.report.sampling import keep, spread_ranks
@@ -52,7 +66,13 @@ def build(study: Study) -> Section:
     )
 
 
-def distribution(name: str, color: str, latency_ns: npt.NDArray[np.int64], dash: str = "solid") -> Series:
+def distribution(
+    name: str,
+    color: str,
+    latency_ns: npt.NDArray[np.int64],
+    dash: str = "solid",
+    keys: Mapping[str, int] | None = None,
+) -> Series:
     """The cumulative distribution: latency in ms against the percent of requests within it."""
     ordered = np.sort(latency_ns)
     places = spread_ranks(len(ordered), _CURVE_POINTS)
@@ -63,6 +83,7 @@ def distribution(name: str, color: str, latency_ns: npt.NDArray[np.int64], dash:
         np.maximum(ordered[places], 1) / 1e6,
         100.0 * (places + 1) / max(1, len(ordered)),
         dash=dash,
+        keys=keys or {},
     )
 
 
@@ -83,7 +104,11 @@ def _curves(study: Study) -> Figure:
         number = plural(part.measures["completed"] or 0, "command")
         series.append(
             distribution(
-                f"{part.label}, {number}", series_color(place), completed_latency_ns(mine), dashes[place]
+                f"{part.label}, {number}",
+                series_color(place),
+                completed_latency_ns(mine),
+                dashes[place],
+                {"operation": part.index or 0},
             )
         )
     left_out = len(study.recorded.by_operation) - len(shown)
@@ -97,20 +122,25 @@ def _curves(study: Study) -> Figure:
         tuple(series),
         height=340,
         note=f"{plural(left_out, 'rarer operation')} in the table only." if left_out > 0 else "",
+        sum="latency",
     )
 
 
 def heat_cells(
-    at: npt.NDArray[np.float64], latency_ms: npt.NDArray[np.float64], width: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The cells that hold any of n commands: left edge in s, lower edge in ms, and how many they hold.
+    at: npt.NDArray[np.float64],
+    latency_ms: npt.NDArray[np.float64],
+    width: float,
+    stratum: npt.NDArray[np.int64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The cells that hold any of n commands: left edge in s, lower edge in ms, stratum, and their number.
 
-    Cells are ``width`` wide from 0, and a decade of latency is ``_CELLS_PER_DECADE`` high.
+    Cells are ``width`` wide from 0, and a decade of latency is ``_CELLS_PER_DECADE`` high; each stratum has
+    its own.
     """
     column = np.floor(at / width).astype(np.int64)
     row = np.floor(np.log10(latency_ms) * _CELLS_PER_DECADE).astype(np.int64)
-    cells, counts = np.unique(np.stack([column, row]), axis=1, return_counts=True)
-    return cells[0] * width, 10.0 ** (cells[1] / _CELLS_PER_DECADE), counts
+    cells, counts = np.unique(np.stack([column, row, stratum]), axis=1, return_counts=True)
+    return cells[0] * width, 10.0 ** (cells[1] / _CELLS_PER_DECADE), cells[2], counts
 
 
 def _heat(study: Study) -> Figure:
@@ -118,7 +148,9 @@ def _heat(study: Study) -> Figure:
     low, high = study.time_axis.range or (0.0, 1.0)
     width = (high - low) / _HEAT_COLUMNS
     at = study.seconds(study.requests.ready_ns[done])
-    x, y, counts = heat_cells(at, np.maximum(study.requests.latency_ns[done], 1) / 1e6, width)
+    strata = study.strata
+    stratum = np.zeros(len(at), np.int64) if strata is None else strata.of_task[done]
+    x, y, of, counts = heat_cells(at, np.maximum(study.requests.latency_ns[done], 1) / 1e6, width, stratum)
     cells = Series(
         "commands",
         Shape.HEAT,
@@ -126,6 +158,7 @@ def _heat(study: Study) -> Figure:
         x,
         y,
         rank=counts.astype(np.float64),
+        hover=() if strata is None else (Hover("", of, key="stratum"),),
         cell=(width, 10.0 ** (1 / _CELLS_PER_DECADE)),
     )
     return Figure(
@@ -179,15 +212,15 @@ def _cloud(study: Study) -> Figure:
 def _table(study: Study) -> Table:
     headings = (
         Heading("Operation"),
-        Heading("Commands", Align.NUMBER),
-        Heading("Share", Align.NUMBER),
-        Heading("Unanswered", Align.NUMBER, "Commands without a response in the capture."),
-        Heading("Mean", Align.NUMBER),
-        Heading("p50", Align.NUMBER, "Median latency."),
-        Heading("p90", Align.NUMBER),
-        Heading("p99", Align.NUMBER),
-        Heading("p99.9", Align.NUMBER),
-        Heading("Slowest", Align.NUMBER),
+        Heading("Commands", Align.NUMBER, sum="requests"),
+        Heading("Share", Align.NUMBER, sum="share"),
+        Heading("Unanswered", Align.NUMBER, "Commands without a response in the capture.", "failed"),
+        Heading("Mean", Align.NUMBER, sum="mean"),
+        Heading("p50", Align.NUMBER, "Median latency.", "p50"),
+        Heading("p90", Align.NUMBER, sum="p90"),
+        Heading("p99", Align.NUMBER, sum="p99"),
+        Heading("p99.9", Align.NUMBER, sum="p99.9"),
+        Heading("Slowest", Align.NUMBER, sum="max"),
         Heading("p99 order wait", Align.NUMBER, "Wait at the target for lower CmdSNs."),
     )
     rows = []
@@ -211,4 +244,5 @@ def _table(study: Study) -> Table:
                 time_cell(figures["order_wait_ns_p99"]),
             )
         )
-    return Table("latency-by-operation", "Latency by operation", headings, tuple(rows))
+    keys = tuple({"operation": part.index or 0} for part in study.recorded.by_operation)
+    return Table("latency-by-operation", "Latency by operation", headings, tuple(rows), row_keys=keys)

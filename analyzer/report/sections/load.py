@@ -1,7 +1,7 @@
 """What each connection had to do over time: commands outstanding, data moved, commands completed.
 
-Decides the width of the intervals that rates are taken over. Outstanding commands are exact
-where the trace is small enough to draw every change.
+Rates are taken over the intervals of ``strata``. Outstanding commands are exact where the trace is small
+enough to draw every change.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.report.blocks import Axis, Figure, Section, Series, Shape
+from analyzer.report.strata import interval_edges
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, percent, rate, significant
 
 _STEPS_LIMIT = 20_000
 """Of all connections together."""
-_BINS = 400
 
 
 def build(study: Study) -> Section:
@@ -37,7 +37,7 @@ def build(study: Study) -> Section:
         f"{rate(overall['bytes_per_s'])} and {significant(overall['iops'] or 0)} commands per second on "
         f"the mean, {significant(overall['outstanding_mean'] or 0)} outstanding; {spread}."
     )
-    edges = _edges(study)
+    edges = interval_edges(study)
     return Section(
         "load",
         "Load",
@@ -60,19 +60,6 @@ def outstanding_steps(
     times, level = times[order], np.cumsum(steps[order])
     is_last = np.append(np.diff(times) != 0, True)
     return times[is_last], level[is_last]
-
-
-def _edges(study: Study) -> npt.NDArray[np.float64]:
-    """The ends of the intervals, in seconds.
-
-    Of a round width, at most 400, and so few that one of a connection holds ten completions on the mean.
-    """
-    span = max((study.recorded.end_ns - study.begin_ns) / 1e9, 1e-6)
-    each = study.requests.is_completed.sum() / max(1, len(study.carrying_connections))
-    width = span / np.clip(each / 10, 20, _BINS)
-    scale = float(10.0 ** np.floor(np.log10(width)))
-    width = scale * next(step for step in (1, 2, 5, 10) if step * scale >= width * 0.999999)
-    return np.arange(0, int(np.ceil(span / width)) + 1, dtype=np.float64) * width
 
 
 def _width(edges: npt.NDArray[np.float64]) -> float:
@@ -99,6 +86,7 @@ def _outstanding(study: Study) -> Figure:
                 study.seconds(times),
                 level.astype(np.float64),
                 thickness=1.5,
+                keys={"connection": connection},
             )
         )
     note = "Every change is drawn."
@@ -112,7 +100,8 @@ def _outstanding(study: Study) -> Figure:
         Axis("commands in flight"),
         tuple(series),
         height=280,
-        note=note,
+        note=f"{note} Under a filter, the mean of each interval.",
+        sum="in_flight",
     )
 
 
@@ -136,6 +125,7 @@ def _throughput(study: Study, edges: npt.NDArray[np.float64]) -> Figure:
         Axis("throughput", "MB/s"),
         _rates(study, edges, study.requests.transferred_bytes / 1e6),
         height=280,
+        sum="throughput",
     )
 
 
@@ -148,6 +138,7 @@ def _completions(study: Study, edges: npt.NDArray[np.float64]) -> Figure:
         Axis("completions", "commands/s"),
         _rates(study, edges, np.ones(len(study.requests))),
         height=280,
+        sum="completions",
     )
 
 
@@ -167,6 +158,7 @@ def _rates(
                 edges,
                 np.append(sums / _width(edges), 0.0),
                 thickness=1.5,
+                keys={"connection": connection},
             )
         )
     return tuple(series)

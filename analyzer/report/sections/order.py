@@ -226,4 +226,5 @@ def _table(study: Study) -> Table:
                 plain_cell(size),
             )
         )
-    return Table("order-waits", "Order waits by session", headings, tuple(rows))
+    keys = tuple({"session": int(part.index or 0)} for part in study.recorded.by_session[:200])
+    return Table("order-waits", "Order waits by session", headings, tuple(rows), row_keys=keys)

@@ -1,15 +1,12 @@
 """Where the time of a command went: waiting for order, at the target, and moving data.
 
-Decides how a life is cut. What the initiator held back before sending is in no capture and is not
-among the parts.
+Decides how the parts are shown; how a life is cut stands in ``life_parts``. What the initiator held back
+before sending is in no capture and is not among the parts.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import numpy.typing as npt
 
 from analyzer.report.blocks import (
     Align,
@@ -25,10 +22,10 @@ from analyzer.report.blocks import (
     Table,
 )
 from analyzer.report.cells import count_cell, share_cell, time_cell
+from analyzer.report.life_parts import Parts, parts_of
 from analyzer.report.study import Study
 from analyzer.report.words import duration, percent
 
-Int64s = npt.NDArray[np.int64]
 _ROWS = 12
 _PARTS = (
     ("sending", "sending the command and its data", "write"),
@@ -36,49 +33,6 @@ _PARTS = (
     ("target", "nothing moves: the target works", "other"),
     ("answer", "data and status on their way back", "read"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """The parts of n completed tasks, each of shape (n,) in ns; they add up to the latency."""
-
-    task: npt.NDArray[np.intp]
-    sending: Int64s
-    order_wait: Int64s
-    target: Int64s
-    answer: Int64s
-
-    def columns(self) -> tuple[Int64s, ...]:
-        """The parts in the order of a life."""
-        return self.sending, self.order_wait, self.target, self.answer
-
-
-def parts_of(study: Study) -> Parts:
-    """Cut the life of every completed task.
-
-    Sending ends with the last byte that the initiator sent (command, or data of a write), less the silence in
-    which it waited for the first R2T; the answer begins with the first Data-In, or is the status alone.
-    """
-    timeline = study.timeline
-    task = np.flatnonzero(study.requests.is_completed)
-    command = study.requests.ready_ns[task]
-    whole = study.requests.latency_ns[task]
-    is_read = study.is_direction("read")[task]
-    command_last = timeline.values("tasks", "command_last_ns")[task]
-    first_data = np.where(
-        timeline.is_null("tasks", "first_data_ns")[task],
-        -1,
-        timeline.values("tasks", "first_data_ns", 0)[task],
-    )
-    last_data = np.where(first_data < 0, -1, timeline.values("tasks", "last_data_ns", 0)[task])
-    response = study.requests.completed_ns[task]
-    answer = np.where(is_read & (first_data >= 0), response - first_data, 0).clip(0, whole)
-    sent_from = np.where(is_read | (first_data < 0), command_last, first_data)
-    sending = (command_last - command).clip(0, whole - answer)
-    moved = np.where(~is_read & (last_data >= 0), last_data - sent_from, 0).clip(0, whole - answer - sending)
-    sending = sending + moved
-    order_wait = np.minimum(study.requests.order_wait_ns[task], whole - answer - sending).clip(0)
-    return Parts(task, sending, order_wait, whole - answer - sending - order_wait, answer)
 
 
 def build(study: Study) -> Section:
@@ -114,6 +68,7 @@ def _figure(study: Study, parts: Parts) -> Figure:
     )
     ends = np.cumsum(means, axis=1)
     rows = np.arange(len(shown), 0, -1, dtype=np.float64)
+    codes = np.array([code for _, code in shown], np.int64)
     series = tuple(
         Series(
             name,
@@ -123,9 +78,10 @@ def _figure(study: Study, parts: Parts) -> Figure:
             rows,
             ends[:, place],
             hover=(
-                Hover("", np.arange(len(shown)), names=tuple(label for label, _ in shown)),
+                Hover("", codes, names=study.requests.operation.names, key="operation"),
                 Hover(sentence, np.round(means[:, place] * 1e6), "ns"),
             ),
+            keys={"part": place},
         )
         for place, (name, sentence, color) in enumerate(_PARTS)
     )
@@ -146,18 +102,19 @@ def _figure(study: Study, parts: Parts) -> Figure:
         series,
         height=90 + 34 * len(shown),
         note="Time in the initiator before the command left is in no capture.",
+        sum="parts",
     )
 
 
 def _table(study: Study, parts: Parts) -> Table:
     headings = (
         Heading("Operation"),
-        Heading("Commands", Align.NUMBER),
-        Heading("Sending", Align.NUMBER, "Mean."),
-        Heading("Order wait", Align.NUMBER, "Mean."),
-        Heading("Target", Align.NUMBER, "Mean."),
-        Heading("Answer", Align.NUMBER, "Mean."),
-        Heading("Target's share", Align.NUMBER, "Of the time of these commands."),
+        Heading("Commands", Align.NUMBER, sum="completed"),
+        Heading("Sending", Align.NUMBER, "Mean.", "sending"),
+        Heading("Order wait", Align.NUMBER, "Mean.", "order_wait"),
+        Heading("Target", Align.NUMBER, "Mean.", "target"),
+        Heading("Answer", Align.NUMBER, "Mean.", "answer"),
+        Heading("Target's share", Align.NUMBER, "Of the time of these commands.", "target_share"),
     )
     operation = study.requests.operation.codes[parts.task]
     rows = []
@@ -172,4 +129,5 @@ def _table(study: Study, parts: Parts) -> Table:
                 share_cell(means[2] / (sum(means) or 1.0)),
             )
         )
-    return Table("parts", "Mean time by operation and part", headings, tuple(rows))
+    keys = tuple({"operation": code} for _, code in _shown(study))
+    return Table("parts", "Mean time by operation and part", headings, tuple(rows), row_keys=keys)

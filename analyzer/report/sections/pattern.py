@@ -160,4 +160,6 @@ def _table(
                 share_cell(order.share(order.delivered, place)),
             )
         )
-    return Table("pattern", "Sequentiality by logical unit", headings, tuple(rows))
+    codes = {int(unit): code for code, unit in enumerate(np.unique(study.timeline.values("tasks", "lun")))}
+    keys = tuple({"lun": codes[int(unit)]} for unit in busiest[:LISTED])
+    return Table("pattern", "Sequentiality by logical unit", headings, tuple(rows), row_keys=keys)

@@ -264,6 +264,7 @@ def _steps(found: History) -> Table:
         searchable=True,
         note=_left_out(found.steps),
         task_column=10,
+        row_keys=_keys(found.steps),
     )
 
 
@@ -342,6 +343,7 @@ def _attentions(found: History) -> Table:
         searchable=len(rows) > 20,
         note=_left_out(found.attentions),
         task_column=8,
+        row_keys=_keys(found.attentions),
     )
 
 
@@ -352,6 +354,10 @@ def _head(found: History, one: ToldEvent) -> tuple[Cell, Cell, Cell]:
         Cell(found.unit_name(unit), float(unit)),
         Cell(str(one.session), float(one.session or 0)),
     )
+
+
+def _keys(events: tuple[ToldEvent, ...]) -> tuple[dict[str, int], ...]:
+    return tuple({"session": one.session or 0} for one in events[:LISTED])
 
 
 def _key_cell(key: str | None) -> Cell:

@@ -112,7 +112,16 @@ def _table(study: Study, chosen: npt.NDArray[np.intp], unhappy: int) -> Table:
     note = f"The {SLOWEST} slowest commands and those that ended unanswered or with an error."
     if unhappy > UNHAPPY:
         note += f" Of {count(unhappy)} of these the {UNHAPPY} that lived longest are listed."
-    return Table("worst", "Worst commands", headings, tuple(rows), searchable=True, note=note, task_column=0)
+    return Table(
+        "worst",
+        "Worst commands",
+        headings,
+        tuple(rows),
+        searchable=True,
+        note=note,
+        task_column=0,
+        row_keys=study.task_keys(chosen),
+    )
 
 
 def _result(status: int | None, end: str) -> tuple[str, bool]:

@@ -7,7 +7,7 @@ const CURVE_COLUMNS = 1200;
 function inWindow(series, view) {
   const { x, end, shape } = series;
   const total = x.length;
-  if (shape === "heat") return [...x.keys()];
+  if (shape === "heat") return heatCells(series);
   const filter = passes(series, series.figure.study.filter);
   const isCurve = shape === "line" || shape === "steps" || shape === "band";
   const chosen = [];
@@ -23,6 +23,13 @@ function inWindow(series, view) {
     if ((end ? end[i] : x[i]) >= view[0] && x[i] <= view[1] && (!filter || filter(i))) chosen.push(i);
   }
   return chosen;
+}
+function heatCells(series) {
+  const { study } = series.figure, stratum = series.hover.find((hover) => hover.key === "stratum");
+  const all = [...series.x.keys()];
+  if (!stratum || !isFiltered(study)) return all;
+  const chosen = new Set(chosenStrata(study));
+  return all.filter((index) => chosen.has(stratum.column[index]));
 }
 function thinnedMarks(series, chosen, limit) {
   if (chosen.length <= limit) return chosen;
@@ -102,33 +109,33 @@ const DRAW = {
   },
 };
 
-DRAW.heat = (series) => {
+DRAW.heat = (series, chosen) => {
   const [width, ratio] = series.cell;
   const left = Math.min(...series.x), low = Math.min(...series.y);
   const column = (x) => Math.round((x - left) / width), row = (y) => Math.round(Math.log(y / low) / Math.log(ratio));
   const columns = column(Math.max(...series.x)) + 1, rows = row(Math.max(...series.y)) + 1;
-  const z = Array.from({ length: rows }, () => new Array(columns).fill(null));
-  const text = Array.from({ length: rows }, () => new Array(columns).fill(""));
-  series.x.forEach((x, index) => {
-    z[row(series.y[index])][column(x)] = Math.log10(series.rank[index]);
-    text[row(series.y[index])][column(x)] = series.rank[index].toLocaleString("en");
-  });
+  const sums = Array.from({ length: rows }, () => new Array(columns).fill(0));
+  for (const index of chosen) sums[row(series.y[index])][column(series.x[index])] += series.rank[index];
+  const most = sums.reduce((found, line) => Math.max(found, ...line), 1);
   return [{
-    type: "heatmap", z, text, hovertemplate: "%{text} commands<br>%{x:.6~g} s, %{y:.4~g} ms<extra></extra>", showscale: false,
+    type: "heatmap", hovertemplate: "%{text} commands<br>%{x:.6~g} s, %{y:.4~g} ms<extra></extra>", showscale: false,
+    z: sums.map((line) => line.map((sum) => (sum ? Math.log10(sum) : null))),
+    text: sums.map((line) => line.map((sum) => (sum ? sum.toLocaleString("en") : ""))),
     x: Array.from({ length: columns + 1 }, (_, place) => left + place * width),
     y: Array.from({ length: rows + 1 }, (_, place) => low * ratio ** place),
-    colorscale: [[0, faded(series.color, 0.22)], [1, color(series.color)]], zmin: 0, zmax: Math.max(0.5, Math.log10(Math.max(...series.rank))),
+    colorscale: [[0, faded(series.color, 0.22)], [1, color(series.color)]], zmin: 0, zmax: Math.max(0.5, Math.log10(most)),
   }];
 };
 
 function traces(figure) {
   const all = [];
   let low = Infinity, high = -Infinity, left = Infinity, right = -Infinity, seen = 0, drawn = 0;
-  const marks = figure.series.filter((one) => one.shape === "bars" || one.shape === "points" || one.shape === "spans");
   const window = figure.isOnTime ? figure.study.view : null;
-  const chosenOf = new Map(figure.series.map((one) => [one, inWindow(one, window)]));
+  const shownSeries = figure.series.map(filteredSeries);
+  const marks = shownSeries.filter((one) => one.shape === "bars" || one.shape === "points" || one.shape === "spans");
+  const chosenOf = new Map(shownSeries.map((one) => [one, inWindow(one, window)]));
   const markTotal = marks.reduce((sum, one) => sum + chosenOf.get(one).length, 0);
-  for (const series of figure.series) {
+  for (const series of shownSeries) {
     let chosen = chosenOf.get(series);
     if (marks.includes(series)) {
       const most = series.shape === "points" ? POINTS_AT_ONCE : BARS_AT_ONCE;
@@ -152,7 +159,7 @@ function traces(figure) {
       if (tasks) trace.customdata = series.shape === "spans" ? chosen.flatMap((index) => Array(3).fill(tasks.column[index])) : picked(tasks.column, chosen);
       trace.name = series.name;
       trace.legendgroup = series.name;
-      if (series.hover.length) {
+      if (series.hover.length && series.shape !== "heat") {
         if (!trace.hovertext) trace.hovertext = chosen.map((index) => told(series.hover, index));
         trace.hoverinfo = "text";
       } else if (!trace.hovertemplate) {

@@ -19,7 +19,7 @@ function quoted(text) { return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '"
 function csv(table) {
   const lines = [[...table.tHead.rows[0].cells].map((cell) => quoted(cell.textContent.trim())).join(",")];
   for (const row of table.tBodies[0].rows) {
-    if (row.hidden) continue;
+    if (row.hidden || row.classList.contains("filtered")) continue;
     lines.push([...row.cells].map((cell) => quoted(cell.dataset.value ?? cell.textContent.trim())).join(","));
   }
   return lines.join("\r\n") + "\r\n";

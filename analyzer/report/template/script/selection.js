@@ -106,7 +106,7 @@ function watchRows(study) {
   }
 }
 
-/* Filters: single commands by session, logical unit and operation. Sums, curves and tables count all. */
+/* Filters by session, logical unit and operation. What they do to sums stands in sums.js. */
 const FILTERS = ["session", "lun", "operation"];
 const FILTER_WORDS = { session: "Session", lun: "LUN", operation: "Operation" };
 function passes(series, filter) {
@@ -124,6 +124,8 @@ function setFilter(study, name, value) {
     const chosen = study.filter[select.dataset.filter];
     select.value = chosen === undefined ? "" : String(chosen);
   }
+  filterTables(study);
+  countFiltered(study);
   for (const figure of study.figures) figure.isStale = true;
   showAddress();
   refresh(study);
@@ -142,4 +144,5 @@ function buildFilters(study) {
     place.append(label);
   }
   place.hidden = !place.children.length;
+  place.append(document.createElement("output"));
 }

@@ -114,9 +114,12 @@ function followAddress() {
     const state = new Map(mark.split("&").map((part) => part.split("=", 2)));
     show(studies.find((study) => study.name === state.get("study")) || shown || studies[0]);
     const view = /^(-?[\d.]+),(-?[\d.]+)$/.exec(state.get("view") || "");
-    for (const name of FILTERS) if (/^\d+$/.test(state.get(name) || "")) setFilter(shown, name, Number(state.get(name)));
-    if (/^\d+$/.test(state.get("task") || "")) selectTask(shown, Number(state.get("task")));
-    if (view && shown.whole) setView(shown, [Number(view[1]), Number(view[2])]);
+    const numberOf = (name) => (/^\d+$/.test(state.get(name) || "") ? Number(state.get(name)) : null);
+    // What the address does not name is as it is on a page just opened.
+    for (const name of FILTERS) if (numberOf(name) !== (shown.filter[name] ?? null)) setFilter(shown, name, numberOf(name));
+    if (numberOf("task") !== shown.selected) selectTask(shown, numberOf("task"));
+    const wanted = view && [Number(view[1]), Number(view[2])];
+    if (shown.whole && String(wanted) !== String(shown.view)) setView(shown, wanted);
     return;
   }
   const place = document.getElementById(mark);
