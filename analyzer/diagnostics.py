@@ -197,6 +197,31 @@ _KINDS = (
         "The connection was already open when the recording began; its login was not seen.",
         "Start recording before the initiator logs in to have the negotiated values.",
     ),
+    DiagnosticKind(
+        "clock-offset-assumed",
+        Severity.WARNING,
+        Source.CAPTURE,
+        "By this file's clock effects came before their causes in other files; its times were moved, "
+        "relative to the first file, so that they come after.",
+        "Set the clocks of the recorders alike (NTP or PTP); order waits across files are no surer than the "
+        "bounds.",
+    ),
+    DiagnosticKind(
+        "clock-unsteady",
+        Severity.WARNING,
+        Source.CAPTURE,
+        "No single offset lets every cause in one file come before its effect in another: a clock drifted or "
+        "was set during the recording.",
+        "Set the clocks of the recorders alike (NTP or PTP), or analyze shorter stretches.",
+    ),
+    DiagnosticKind(
+        "clock-unrelated",
+        Severity.INFO,
+        Source.CAPTURE,
+        "This file shares no connection and no session with the others; whether their clocks agree cannot be "
+        "seen, and they are taken as equal.",
+        "Record all links with one clock to compare times between them.",
+    ),
     # --- the peers ---------------------------------------------------------------------------
     DiagnosticKind(
         "header-digest-error",

@@ -129,11 +129,17 @@ class CaptureReader:
         )
 
 
-def in_time_order(sources: Sequence[str | Path]) -> list[int]:
-    """Indexes of ``sources`` by the time of their first packet; files without packets come first."""
+def in_time_order(sources: Sequence[str | Path], clock_offsets_ns: Sequence[int]) -> list[int]:
+    """Indexes of ``sources`` by the time of their first packet; files without packets come first.
+
+    ``clock_offsets_ns`` are added to the times of each.
+    """
     if len(sources) < 2:
         return list(range(len(sources)))
-    firsts = [_first_time_ns(source) for source in sources]
+    firsts = [
+        _first_time_ns(source) + offset_ns
+        for source, offset_ns in zip(sources, clock_offsets_ns, strict=True)
+    ]
     return sorted(range(len(sources)), key=lambda index: (firsts[index], index))
 
 

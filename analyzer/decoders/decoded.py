@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.decoders.clock_bounds import ClockBound
 from analyzer.diagnostics import DiagnosticLog
 
 DIGEST_NONE = 0
@@ -152,3 +153,5 @@ class DecodedCapture:
     """``native`` or ``wireshark <version>``."""
     notes: dict[str, Any]
     """Plain JSON data for the manifest (options, times spent)."""
+    clock_bounds: tuple[ClockBound, ...] = ()
+    """What TCP shows of the clocks of several files."""

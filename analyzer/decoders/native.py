@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from analyzer.capture.packets import empty_batch
 from analyzer.capture.reader import FORMATS, CaptureReader, in_time_order
+from analyzer.decoders.clock_bounds import ClockBound, bounds_of_sightings
 from analyzer.decoders.decoded import (
     DIGEST_BAD,
     QUALITY_INFERRED,
@@ -46,6 +47,7 @@ from analyzer.network.segments import (
     COUNT_TCP,
     COUNT_UNKNOWN_LINK,
 )
+from analyzer.network.sightings import first_sightings
 
 NAME = "native"
 
@@ -55,6 +57,7 @@ Int64s = npt.NDArray[np.int64]
 Progress = Callable[[int, int | None], None]
 
 _MAPPED_IPV4_HIGH_HALF = 0xFFFF
+_SEQUENCE_NUMBERS = 1 << 32
 
 _ANY_HEAD = {
     "pcap": bytes.fromhex("d4c3b2a1") + bytes(20),
@@ -88,11 +91,16 @@ def nothing_decoded() -> DecodedCapture:
 
 
 def decode(
-    sources: Sequence[str | Path], *, ports: Sequence[int] = (), progress: Progress | None = None
+    sources: Sequence[str | Path],
+    *,
+    ports: Sequence[int] = (),
+    clock_offsets_ns: Sequence[int] = (),
+    progress: Progress | None = None,
 ) -> DecodedCapture:
     """All PDUs of the captures ``sources``, which are taken as parts of one recording.
 
-    ``ports`` are TCP ports on which iSCSI is expected; it is found on others too. ``progress`` is told the
+    ``ports`` are TCP ports on which iSCSI is expected; it is found on others too. ``clock_offsets_ns`` are
+    added to the times of each source; none for clocks that agree. ``progress`` is told the
     bytes read and the bytes there are (None for a pipe). Raises UnusableInputError for a source that is
     no capture; whatever else is imperfect becomes a diagnostic of the result.
     """
@@ -100,19 +108,21 @@ def decode(
         raise UnusableInputError("no capture file was given")
     began = time.perf_counter()
     diagnostics = DiagnosticLog()
-    pipeline = Pipeline(ports)
+    offsets_ns = list(clock_offsets_ns) or [0] * len(sources)
+    pipeline = Pipeline(ports, has_several_clocks=len(sources) > 1)
     sizes = [_size_of(source) for source in sources]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     done = 0
     files: dict[int, CaptureFile] = {}
-    for file_index in in_time_order(sources):
+    for file_index in in_time_order(sources, offsets_ns):
         base = done
 
         def tell(read: int, base: int = base) -> None:
             if progress is not None:
                 progress(base + read, total)
 
-        files[file_index] = _decode_file(sources[file_index], file_index, pipeline, diagnostics, tell)
+        source, offset_ns = sources[file_index], offsets_ns[file_index]
+        files[file_index] = _decode_file(source, file_index, offset_ns, pipeline, diagnostics, tell)
         done = base + (sizes[file_index] or 0)
     pipeline.finish()
     result = _Result(pipeline, diagnostics)
@@ -127,6 +137,7 @@ def decode(
         diagnostics,
         NAME,
         notes,
+        tuple(result.clock_bounds),
     )
 
 
@@ -141,6 +152,7 @@ def _size_of(source: str | Path) -> int | None:
 def _decode_file(
     source: str | Path,
     file_index: int,
+    offset_ns: int,
     pipeline: Pipeline,
     diagnostics: DiagnosticLog,
     progress: Callable[[int], None],
@@ -152,6 +164,7 @@ def _decode_file(
     try:
         for batch in reader.batches(progress):
             times = batch.packets["time_ns"][: batch.packet_count]
+            times += offset_ns
             low, high = int(times.min()), int(times.max())
             first_ns = low if first_ns is None else min(first_ns, low)
             last_ns = high if last_ns is None else max(last_ns, high)
@@ -180,6 +193,7 @@ def _decode_file(
         cut_packets=int(counts[COUNT_CUT]),
         first_ns=first_ns,
         last_ns=last_ns,
+        clock_offset_ns=offset_ns,
     )
 
 
@@ -204,6 +218,7 @@ class _Result:
         self.connections = self._connection_columns(pipeline, accepted)
         self.pdus = self._pdu_columns()
         self.holes = self._hole_columns()
+        self.clock_bounds = self._clock_bounds(pipeline)
         self._report_connections(pipeline)
         self._report_pdus()
         if pipeline.left_out:
@@ -312,6 +327,16 @@ class _Result:
             lost_bytes=holes["lost_bytes"].copy(),
             framing_kept=holes["is_framing_kept"] == 1,
         )
+
+    def _clock_bounds(self, pipeline: Pipeline) -> list[ClockBound]:
+        """By sightings of iSCSI connections in which no sequence number came twice."""
+        if pipeline.sightings is None:
+            return []
+        rows = first_sightings(pipeline.sightings)
+        sent = pipeline.table.streams["next_position"].reshape(-1, 2).max(axis=1)
+        is_usable = sent < _SEQUENCE_NUMBERS
+        is_usable[: len(self._number)] &= self._number >= 0
+        return bounds_of_sightings(rows[is_usable[rows["connection"]]])
 
     def _report_connections(self, pipeline: Pipeline) -> None:
         for number in np.flatnonzero(self._is_notable(pipeline)).tolist():

@@ -30,6 +30,7 @@ from analyzer.network.connections import (
 )
 from analyzer.network.ordering import ORDER_NEEDS_STORE, ORDERED_ALL, finish_all, order
 from analyzer.network.segments import COUNTS, dissect, empty_segments
+from analyzer.network.sightings import Sightings, no_sightings, note_segments
 from analyzer.network.waiting import (
     RUN_BYTES,
     RUN_OPENED,
@@ -137,12 +138,16 @@ def _finish_streams(frames: Frames, end: int) -> None:
 class Pipeline:
     """The state of all stages; files of one call follow one another through it."""
 
-    def __init__(self, ports: Sequence[int] = ()) -> None:
-        """``ports`` lower the evidence needed, as the well-known ports do."""
+    def __init__(self, ports: Sequence[int] = (), *, has_several_clocks: bool = False) -> None:
+        """``ports`` lower the evidence needed, as the well-known ports do.
+
+        ``has_several_clocks``: the files may come from several recorders; ``sightings`` are kept then.
+        """
         self.table = empty_table(2 * PACKETS_PER_BATCH)
         self.waiting = nothing_waiting()
         self.frames = no_frames(2 * len(self.table.connections))
         self.counts = np.zeros(COUNTS, np.int64)
+        self.sightings: Sightings | None = no_sightings() if has_several_clocks else None
         self._segments = empty_segments()
         self._ports = np.array([*ISCSI_PORTS, *ports], np.int64)
 
@@ -174,9 +179,11 @@ class Pipeline:
             )
             self._frame(chunk)
             if why == ORDERED_ALL:
-                return
+                break
             if why == ORDER_NEEDS_STORE:
                 self.waiting = compacted(self.waiting)
+        if self.sightings is not None:
+            note_segments(self.sightings, self._segments, found, self.table, file_index)
 
     def take_settled(self) -> npt.NDArray[np.void]:
         """The rows that will not change any more, in the order in which they were framed; they are forgotten.

@@ -18,6 +18,15 @@ from analyzer.iscsi.opcodes import OPCODE_NAMES, Opcode, name_of
 
 LAST_FUNCTION_WIRESHARK_KNOWS = 8
 LAST_EVENT_WIRESHARK_KNOWS = 4
+FIELDS_WIRESHARK_WANTS_ZERO: dict[int, tuple[tuple[int, int], ...]] = {
+    Opcode.SCSI_COMMAND: ((2, 4), (10, 16), (20, 21)),  # also 16 MiB and more of expected data
+    Opcode.DATA_OUT: ((2, 4), (24, 28), (32, 36), (44, 48)),
+    Opcode.LOGOUT_RESPONSE: ((3, 16), (20, 24), (36, 40), (44, 48)),
+    Opcode.ASYNC_MESSAGE: ((2, 4), (20, 24), (44, 48)),
+    Opcode.REJECT: ((3, 4), (8, 16), (20, 24), (40, 48)),
+}
+"""Ranges of bytes in the header (epan/dissectors/packet-iscsi.c); LIO's Async Messages have ones in the
+second."""
 
 ConnectionName = tuple[str, int, str, int]
 PduKey = tuple[ConnectionName, bool, bytes]
@@ -105,6 +114,13 @@ def _of_unknown_code(_: KnownCauses, difference: Difference) -> bool:
     return opcode == Opcode.ASYNC_MESSAGE and difference.header[36] > LAST_EVENT_WIRESHARK_KNOWS
 
 
+def _is_refused(_: KnownCauses, difference: Difference) -> bool:
+    opcode = difference.header[0] & OPCODE_MASK
+    return any(
+        any(difference.header[first:end]) for first, end in FIELDS_WIRESHARK_WANTS_ZERO.get(opcode, ())
+    )
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "hole",
@@ -131,6 +147,11 @@ RULES: tuple[Rule, ...] = (
         "unknown-code",
         "The PDU carries a function or event code that Wireshark does not know (RFC 7144).",
         _of_unknown_code,
+    ),
+    Rule(
+        "reserved-field",
+        "The PDU has a field set that Wireshark wants to be zero before it takes bytes for a header.",
+        _is_refused,
     ),
 )
 

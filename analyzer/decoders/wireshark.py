@@ -55,6 +55,8 @@ KEPT_SEGMENTS = frozenset(
 )
 TARGET_OPCODE_BIT = 0x20
 SEGMENT_LIMIT_BYTES = 16384
+_DIGEST_BYTES = 8
+"""Of header and data together, which may lie between two PDUs."""
 
 
 @dataclass(slots=True)
@@ -75,6 +77,10 @@ class _Stream:
     retransmissions: int = 0
     has_header_digest: bool = False
     has_data_digest: bool = False
+    begun: dict[tuple[str, int], dict[int, tuple[int, bytes]]] = field(default_factory=dict)
+    """By sender and the sequence number behind them: packets, and their bytes of a PDU under way."""
+    taken: dict[tuple[str, int], int] = field(default_factory=dict)
+    """By sender, the sequence number behind the last whole PDU."""
 
 
 @dataclass(slots=True)
@@ -95,18 +101,22 @@ def decode(
     sources: Sequence[str | Path],
     *,
     ports: Sequence[int] = (),
+    clock_offsets_ns: Sequence[int] = (),
     progress: Callable[[int, int | None], None] | None = None,
 ) -> DecodedCapture:
     """Decode capture files with Wireshark; ``ports`` and 3260 are dissected as iSCSI.
 
-    ``progress`` gets (bytes done, bytes in all), file by file. Raises UnusableInputError where
-    tshark is missing, does not take a file, or a source is no file.
+    ``clock_offsets_ns`` are added to the times of each source; none for clocks that agree. ``progress``
+    gets (bytes done, bytes in all), file by file. Raises UnusableInputError where tshark is missing, does not
+    take a file, or a source is no file.
     """
     found = _Found()
     files = []
     sizes = [_size_of(source) for source in sources]
+    offsets_ns = list(clock_offsets_ns) or [0] * len(sources)
     for file_index, source in enumerate(sources):
-        packets, first_ns, last_ns = _read_file(found, file_index, Path(source), ports)
+        offset_ns = offsets_ns[file_index]
+        packets, first_ns, last_ns = _read_file(found, file_index, Path(source), ports, offset_ns)
         files.append(
             CaptureFile(
                 file_index=file_index,
@@ -120,6 +130,7 @@ def decode(
                 cut_packets=0,
                 first_ns=first_ns,
                 last_ns=last_ns,
+                clock_offset_ns=offset_ns,
             )
         )
         if progress is not None:
@@ -142,13 +153,13 @@ def decode(
 
 
 def _read_file(
-    found: _Found, file_index: int, path: Path, ports: Sequence[int]
+    found: _Found, file_index: int, path: Path, ports: Sequence[int], offset_ns: int
 ) -> tuple[int, int | None, int | None]:
     """Take in every TCP packet of one file; gives their number and the first and last time."""
     packet_times: dict[int, int] = {}
     for packet in _tcp_packets(path, sorted({DEFAULT_PORT, *ports})):
         number = int(packet.number)
-        at_ns = _nanoseconds(str(packet.frame_info.time_epoch))
+        at_ns = _nanoseconds(str(packet.frame_info.time_epoch)) + offset_ns
         packet_times[number] = at_ns
         _take_packet(found, file_index, packet, number, at_ns, packet_times)
     times = packet_times.values()
@@ -197,22 +208,30 @@ def _take_packet(
 
     payload = _raw(tcp, "tcp.payload")
     in_packet = (int(tcp.get_field("tcp.payload").pos), payload) if payload else (0, b"")
-    reassembled: Any = None
+    begun = stream.begun.setdefault(sender, {})
+    sequence = int(_shown(tcp, "tcp.seq"))
+    reassembled = _Reassembled([])
+    is_whole = False
     for layer in packet.layers:
         if layer.layer_name == "DATA" and layer.get_field("tcp.reassembled.data") is not None:
-            reassembled = layer
+            reassembled = _Reassembled.shown_by(layer)
         if layer.layer_name != "iscsi" or layer.get_field("iscsi.opcode") is None:
             continue
         place = int(layer.get_field("iscsi.opcode").pos)
         begin, buffer = in_packet
-        first = (at_ns, number)
-        if reassembled is not None and place < begin:
-            begin, buffer = 0, _raw(reassembled, "tcp.reassembled.data")
-            frame = int(reassembled.get_field("tcp.segment").show)
-            first = (packet_times.get(frame, at_ns), frame)
+        if place < begin and not reassembled.parts:
+            # Where the SCSI dissector finds data cut short, tshark leaves the reassembled bytes out.
+            reassembled = _Reassembled.put_together(
+                begun, stream.taken.get(sender, 0), sequence, (number, payload)
+            )
+        frame = number
+        if reassembled.holds(place):
+            begin, buffer, frame = 0, reassembled.content, reassembled.packet_at(place)
         pdu = buffer[place - begin :]
         if len(pdu) < HEADER_BYTES:
             continue
+        reassembled.take(place, pdu)
+        is_whole = True
         is_from_target = bool(pdu[0] & TARGET_OPCODE_BIT)
         if not stream.ends:
             stream.ends = {is_from_target: sender, not is_from_target: receiver}
@@ -220,10 +239,68 @@ def _take_packet(
         stream.has_data_digest |= layer.get_field("iscsi.datadigest32") is not None
         found.headers.append(pdu[:HEADER_BYTES])
         found.segments.append(_kept_segment(pdu, stream.has_header_digest))
-        found.first.append(first)
+        found.first.append((packet_times.get(frame, at_ns), frame))
         found.last_ns.append(at_ns)
         found.stream.append(key)
         found.file_index.append(file_index)
+    segment_data = _raw(tcp, "tcp.segment_data")
+    end = sequence + len(payload)
+    if is_whole:
+        begun.clear()
+        is_rest = segment_data != payload
+        stream.taken[sender] = end - len(segment_data) if is_rest else end
+    if segment_data and end > stream.taken.get(sender, 0):
+        begun.setdefault(end, (number, segment_data))
+
+
+class _Reassembled:
+    """Bytes that tshark put together from several packets, and how far its PDUs were taken from them."""
+
+    def __init__(self, parts: list[tuple[int, bytes]]) -> None:
+        """``parts`` are packets and what each brought, in order of the stream."""
+        self.parts = parts
+        self.content = b"".join(part for _, part in parts)
+        self._taken = 0
+
+    @staticmethod
+    def shown_by(layer: Any) -> _Reassembled:
+        """As tshark lists it."""
+        content = _raw(layer, "tcp.reassembled.data")
+        return _Reassembled(
+            [
+                (int(part.show), content[int(part.pos) : int(part.pos) + int(part.size)])
+                for part in layer.get_field("tcp.segment").all_fields
+            ]
+        )
+
+    @staticmethod
+    def put_together(
+        begun: dict[int, tuple[int, bytes]], taken: int, sequence: int, last: tuple[int, bytes]
+    ) -> _Reassembled:
+        """From the packets between ``taken`` and the last, which begins with ``sequence``."""
+        parts = [last]
+        while sequence > taken and sequence in begun:
+            parts.insert(0, begun[sequence])
+            sequence -= len(parts[0][1])
+        return _Reassembled(parts)
+
+    def holds(self, place: int) -> bool:
+        """Whether a PDU shown at ``place`` lies here; else it lies in the packet itself."""
+        return self._taken <= place < len(self.content) and place - self._taken <= _DIGEST_BYTES
+
+    def take(self, place: int, pdu: bytes) -> None:
+        """A PDU with its data lies at ``place``."""
+        if self.holds(place):
+            length = int.from_bytes(pdu[5:8], "big")
+            self._taken = place + HEADER_BYTES + 4 * pdu[4] + length + -length % 4
+
+    def packet_at(self, place: int) -> int:
+        """The packet that brought the byte at ``place``."""
+        for packet, part in self.parts:
+            if place < len(part):
+                return packet
+            place -= len(part)
+        raise AssertionError("the place lies behind the end")
 
 
 def _take_segment(stream: _Stream, tcp: Any, sender: tuple[str, int], at_ns: int) -> None:

@@ -133,7 +133,7 @@ def room_for_connections(table: ConnectionTable) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _mix(a: int, b: int) -> int:
+def mix(a: int, b: int) -> int:
     """Two non-negative numbers below 2**31 to one, without leaving 64 bits."""
     value = ((a ^ 0x2545F491) * 0x9E3779B1) ^ (b * 0x85EBCA6B)
     return (value ^ (value >> 29)) & 0x7FFFFFFF
@@ -141,13 +141,13 @@ def _mix(a: int, b: int) -> int:
 
 @njit(cache=True, nogil=True)
 def _hash(high_0: int, low_0: int, high_1: int, low_1: int, port_0: int, port_1: int) -> int:
-    value = _mix((port_0 << 15) ^ port_1, low_0 & 0x7FFFFFFF)
-    value = _mix(value, low_1 & 0x7FFFFFFF)
+    value = mix((port_0 << 15) ^ port_1, low_0 & 0x7FFFFFFF)
+    value = mix(value, low_1 & 0x7FFFFFFF)
     if high_0 | high_1:
-        value = _mix(value, (low_0 >> 32) & 0x7FFFFFFF)
-        value = _mix(value, (low_1 >> 32) & 0x7FFFFFFF)
-        value = _mix(value, high_0 & 0x7FFFFFFF)
-        value = _mix(value, high_1 & 0x7FFFFFFF)
+        value = mix(value, (low_0 >> 32) & 0x7FFFFFFF)
+        value = mix(value, (low_1 >> 32) & 0x7FFFFFFF)
+        value = mix(value, high_0 & 0x7FFFFFFF)
+        value = mix(value, high_1 & 0x7FFFFFFF)
     return value
 
 
@@ -160,8 +160,8 @@ def is_copy(recent: npt.NDArray[np.int64], stream: int, segment: Record) -> bool
     """
     if segment.control_bits & RST:
         return False
-    numbers = _mix(segment.sequence & 0x7FFFFFFF, segment.acknowledgement & 0x7FFFFFFF)
-    rest = _mix(
+    numbers = mix(segment.sequence & 0x7FFFFFFF, segment.acknowledgement & 0x7FFFFFFF)
+    rest = mix(
         segment.mark & 0x7FFFFFFF,
         ((stream << 24) ^ (segment.length << 8) ^ segment.control_bits) & 0x7FFFFFFF,
     )

@@ -1,7 +1,7 @@
 """From capture files to a timeline: decodes, builds, and writes down how.
 
-Decides which decoder reads the files, what goes on beside it, and what the manifest says. Knows neither
-packets nor protocol.
+Decides which decoder reads the files, and again where their clocks disagree, what goes on beside it, and
+what the manifest says. Knows neither packets nor protocol.
 """
 
 from __future__ import annotations
@@ -48,6 +48,8 @@ def analyze(
 
     build(native.nothing_decoded())
     decoded = decoding.result()
+    if len(captures) > 1:
+        decoded = _with_clocks_set(decoded, decoder, captures, ports, progress)
     manifest: dict[str, Any] = {
         "provenance": provenance(),
         "inputs": [{"name": file.name, "sha256": file.sha256} for file in decoded.files],
@@ -58,15 +60,38 @@ def analyze(
     return build(decoded, manifest)
 
 
+def _with_clocks_set(
+    decoded: DecodedCapture,
+    decoder: str,
+    captures: Sequence[str | Path],
+    ports: Sequence[int],
+    progress: Progress | None,
+) -> DecodedCapture:
+    """The same, read again where the clocks of the files disagree; says what was found out about them."""
+    from analyzer.timeline.clock_evidence import clock_bounds
+    from analyzer.timeline.clock_offsets import clock_offsets, emit_clock_diagnostics
+
+    offsets = clock_offsets(len(captures), clock_bounds(decoded))
+    offsets_ns = [offset.offset_ns for offset in offsets]
+    if any(offsets_ns):
+        decoded = _decode(decoder, captures, ports, progress, offsets_ns)
+    emit_clock_diagnostics(offsets, decoded.files, decoded.diagnostics)
+    return decoded
+
+
 def _decode(
-    decoder: str, captures: Sequence[str | Path], ports: Sequence[int], progress: Progress | None
+    decoder: str,
+    captures: Sequence[str | Path],
+    ports: Sequence[int],
+    progress: Progress | None,
+    clock_offsets_ns: Sequence[int] = (),
 ) -> DecodedCapture:
     if decoder == "native":
         from analyzer.decoders.native import decode as native_decode
 
-        return native_decode(captures, ports=ports, progress=progress)
+        return native_decode(captures, ports=ports, clock_offsets_ns=clock_offsets_ns, progress=progress)
     if decoder == "wireshark":
         from analyzer.decoders.wireshark import decode as wireshark
 
-        return wireshark(captures, ports=ports, progress=progress)
+        return wireshark(captures, ports=ports, clock_offsets_ns=clock_offsets_ns, progress=progress)
     raise UnusableInputError(f"is no decoder; there are {' and '.join(DECODERS)}", source=decoder)

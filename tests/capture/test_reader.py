@@ -219,7 +219,8 @@ def test_files_come_in_order_of_their_first_packet(tmp_path: Path) -> None:
     for name, packet in (("a", PACKETS[5]), ("b", PACKETS[1]), ("c", PACKETS[3])):
         paths.append(tmp_path / name)
         paths[-1].write_bytes(pcap([packet]))
-    assert in_time_order(paths) == [1, 2, 0]
+    assert in_time_order(paths, [0, 0, 0]) == [1, 2, 0]
+    assert in_time_order(paths, [0, 0, -PACKETS[3].time_ns]) == [2, 1, 0]
 
 
 def test_large_packets_cross_chunks(tmp_path: Path) -> None:
