@@ -93,7 +93,12 @@ def _read(sources: list[str], decoder: str, ports: list[int]) -> Timeline:
 
         if is_folder_of(Path(sources[0]), Timeline.format_name):
             return Timeline.read(sources[0])
-    return read_captures(sources, decoder, ports)
+    return read_captures(sources, decoder, ports, meanwhile=_import_what_shows)
+
+
+def _import_what_shows() -> None:
+    import analyzer.commands.shown
+    import analyzer.comparison.recording  # noqa: F401
 
 
 def _tell(timeline: Timeline, incident: int | None, task: int | None, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from analyzer.alongside import Alongside
 from analyzer.capture.growing import GrowingSource
 from analyzer.capture.reader import CaptureReader
 from analyzer.capture.recorder import Recorder, RecordingOptions
@@ -85,7 +86,7 @@ def record_with_sample(
 
 def _prepare() -> None:
     with announced_if_compiling(COMPILING.format(seconds=30)):
-        native.prepare()
+        Alongside("compiler", native.prepare).result()
 
 
 def _finished(recorder: Recorder) -> list[Path]:

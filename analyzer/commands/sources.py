@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,25 @@ if TYPE_CHECKING:
 COMPILING = "Compiling for this machine; only the first run does this (about {seconds} s) ..."
 
 
-def read_captures(captures: Sequence[str], decoder: str, ports: Sequence[int]) -> Timeline:
-    """Decode captures into one timeline, with a progress bar on a terminal."""
+def read_captures(
+    captures: Sequence[str],
+    decoder: str,
+    ports: Sequence[int],
+    meanwhile: Callable[[], None] | None = None,
+) -> Timeline:
+    """Decode captures into one timeline, with a progress bar on a terminal.
+
+    ``meanwhile`` is called while the captures are read.
+    """
     import analyzer
 
     with (
         progress_bar("Reading", is_bytes=True) as progress,
         announced_if_compiling(COMPILING.format(seconds=30)),
     ):
-        return analyzer.analyze(*captures, decoder=decoder, ports=ports, progress=progress)
+        return analyzer.analyze(
+            *captures, decoder=decoder, ports=ports, progress=progress, meanwhile=meanwhile
+        )
 
 
 @dataclass(slots=True)

@@ -30,11 +30,13 @@ def analyze(
     decoder: str = "native",
     ports: Sequence[int] = (),
     progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> Timeline:
     """Read one or more captures as one timeline.
 
-    ``ports`` are TCP ports to take for iSCSI beside 3260. Raises UnusableInputError for a file that is no
-    capture, cannot be read, or a decoder that does not exist; what a capture lacks is a diagnostic.
+    ``ports`` are TCP ports to take for iSCSI beside 3260; ``meanwhile`` is called while they are read.
+    Raises UnusableInputError for a file that is no capture, cannot be read, or a decoder that does not exist;
+    what a capture lacks is a diagnostic.
     """
     if not captures:
         raise UnusableInputError("no capture was given")
@@ -47,6 +49,8 @@ def analyze(
     from analyzer.timeline.build import build
 
     build(native.nothing_decoded())
+    if meanwhile is not None:
+        meanwhile()
     decoded = decoding.result()
     if len(captures) > 1:
         decoded = _with_clocks_set(decoded, decoder, captures, ports, progress)
