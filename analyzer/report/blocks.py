@@ -22,6 +22,8 @@ class AxisKind(StrEnum):
 
     CAPTURE_TIME = "capture-time"
     """Seconds since the start of the capture; all such axes of the page zoom together."""
+    REPLAY_TIME = "replay-time"
+    """The same for replays, which may last longer: it has a range of its own and follows every zoom."""
     LINEAR = "linear"
     LOG = "log"
     LANES = "lanes"

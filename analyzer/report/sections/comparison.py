@@ -13,6 +13,7 @@ from analyzer.comparison.request_columns import replayed_part, replayed_requests
 from analyzer.report.blocks import (
     Align,
     Axis,
+    AxisKind,
     Block,
     Cell,
     Figure,
@@ -224,12 +225,20 @@ def _progress(study: Study) -> Figure:
         "comparison-progress",
         "Commands completed by then: steeper is faster, a level stretch is a stall",
         "Number of completed commands over time in the recording and in each replay.",
-        Axis("time since the start of the capture", "s"),
+        Axis("time since the start of the capture", "s", AxisKind.REPLAY_TIME, range=_span(series)),
         Axis("commands completed"),
         tuple(one for one in series if len(one.x)),
         height=320,
         note="Up to 400 points per curve, both ends of the longest pauses always among them.",
     )
+
+
+def _span(series: list[Series]) -> tuple[float, float]:
+    """From the first to the last completion of all, with a little room."""
+    ends = [float(one.x[place]) for one in series if len(one.x) for place in (0, -1)]
+    first, last = min(ends, default=0.0), max(ends, default=0.0)
+    room = max(0.01 * (last - first), 1e-6)
+    return first - room, last + room
 
 
 def _around_gaps(done_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ TOLD = 12
 """Incidents that are told in full: those that held commands longest."""
 LISTED = 300
 _STEPS = 40
-_TIMERS = {
+TIMERS = {
     "recovery-timer": "recovery timer",
     "time2wait": "Time2Wait",
     "login": "new login",
@@ -89,27 +89,46 @@ def _story(study: Study, row: dict[str, Any]) -> Story:
     )
 
 
-def stretches(row: dict[str, Any]) -> tuple[Stretch, ...]:
-    """An incident cut at what is known of it, in order of time; stretches of no length are left out."""
+STRETCHES = (
+    ("unnoticed", "not yet noticed", "series-7"),
+    ("noticed", "noticed, not yet held", "series-4"),
+    ("held", "held by a timer", "series-1"),
+    ("again", "sent again", "series-2"),
+)
+"""The parts of an incident in order: kind, name and colour."""
+
+
+def cuts(row: dict[str, Any]) -> tuple[tuple[str, str, str, int], ...]:
+    """An incident cut at what is known of it, in order of time: kind, label, colour and length in ns.
+
+    Stretches of no length are left out.
+    """
     end = row["last_completion_ns"] or row["ended_ns"]
-    cuts = [("unnoticed", "series-7", row["failed_ns"])]
+    begun = [("unnoticed", "unnoticed", row["failed_ns"])]
     if row["detected_ns"] is not None:
-        cuts.append(("noticed", "series-4", row["detected_ns"]))
+        begun.append(("noticed", "noticed", row["detected_ns"]))
     if row["hold_from_ns"] is not None:
         setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:g} s"
-        cuts.append((f"held by {_TIMERS[row['hold_timer']]}{setting}", "series-1", row["hold_from_ns"]))
-    if row["hold_to_ns"] is not None:
-        cuts.append(("sent again", "series-2", row["hold_to_ns"]))
-    elif row["first_retry_ns"] is not None:
-        cuts.append(("sent again", "series-2", row["first_retry_ns"]))
-    cuts.sort(key=lambda cut: cut[2])
-    found = []
-    for (label, color, begin), after in zip(cuts, [*(cut[2] for cut in cuts[1:]), end], strict=True):
-        length = min(after, end) - begin
-        if length > 0:
-            found.append((label, color, length))
-    whole = sum(length for _, _, length in found)
-    return tuple(Stretch(label, duration(length), length / whole, color) for label, color, length in found)
+        timer = TIMERS.get(row["hold_timer"], row["hold_timer"])
+        begun.append(("held", f"held by {timer}{setting}", row["hold_from_ns"]))
+    again_ns = row["hold_to_ns"] if row["hold_to_ns"] is not None else row["first_retry_ns"]
+    if again_ns is not None:
+        begun.append(("again", "sent again", again_ns))
+    begun.sort(key=lambda stretch: stretch[2])
+    colors = {kind: color for kind, _, color in STRETCHES}
+    ends = [*(at_ns for _, _, at_ns in begun[1:]), end]
+    found = [
+        (kind, label, colors[kind], min(after, end) - at_ns)
+        for (kind, label, at_ns), after in zip(begun, ends, strict=True)
+    ]
+    return tuple(stretch for stretch in found if stretch[3] > 0)
+
+
+def stretches(row: dict[str, Any]) -> tuple[Stretch, ...]:
+    """The same as parts of a bar."""
+    found = cuts(row)
+    whole = sum(length for *_, length in found)
+    return tuple(Stretch(label, duration(length), length / whole, color) for _, label, color, length in found)
 
 
 def _array(text: str) -> list[Any]:
@@ -148,7 +167,7 @@ def _table(study: Study, incidents: list[dict[str, Any]]) -> Table:
                 name_cell(row["cause"]),
                 Cell(str(row["session_index"]), row["session_index"]),
                 time_cell(noticed),
-                name_cell(_TIMERS[row["hold_timer"]] if held is not None else ""),
+                name_cell(TIMERS[row["hold_timer"]] if held is not None else ""),
                 time_cell(held),
                 time_cell(row["stall_ns"]),
                 time_cell(row["gap_ns"]),

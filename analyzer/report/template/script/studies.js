@@ -13,11 +13,11 @@ function prepare(study) {
     const name = element.dataset.figure, spec = study.data.figures[name];
     study.figures.push({
       study, element, name, spec, series: null, isDrawn: false, isStale: true, isNear: false,
-      isOnTime: spec.x.kind === "capture-time",
+      isOnTime: spec.x.kind === "capture-time" || spec.x.kind === "replay-time",
     });
   }
   const onTime = study.figures.filter((figure) => figure.isOnTime);
-  if (onTime.length) study.whole = onTime[0].spec.x.range;
+  if (onTime.length) study.whole = onTime.find((figure) => figure.spec.x.kind === "capture-time").spec.x.range;
   for (const sheet of study.element.querySelectorAll(".sheet")) enliven(sheet);
   for (const figure of study.figures) offerFigure(figure);
   for (const button of study.element.querySelectorAll(".look")) {
