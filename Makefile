@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example test fuzz lint types format docs bench lab clean
+.PHONY: help demo example test fuzz verify-all lint types format docs bench lab clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -38,6 +38,10 @@ test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt),
 FUZZ_SECONDS ?= 600
 fuzz: $(VENV)/.installed-test ## mutated real captures against the decoder with array bounds checked, FUZZ_SECONDS=600 long
 	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=.fuzz-cache $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+verify-all: $(VENV)/.installed-test ## every capture at hand against Wireshark, PDU by PDU (half an hour)
+	@tests/install_tools.sh
+	$(BIN)/python -m benchmarks.accuracy.verify_all
 
 lint: $(VENV)/.installed-test ## ruff and mypy
 	$(BIN)/ruff format --check .

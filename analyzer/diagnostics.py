@@ -145,7 +145,8 @@ _KINDS = (
         Severity.WARNING,
         Source.CAPTURE,
         "TCP bytes are missing that the receiver acknowledged: the recorder lost them, the network did not.",
-        "Record nearer to the host, with a larger buffer or a header-only snap length.",
+        "Record nearer to the host, with a larger buffer or a header-only snap length; a gap in the first "
+        "milliseconds comes from setting the capture filter under load.",
     ),
     DiagnosticKind(
         "resynchronised",
@@ -160,6 +161,13 @@ _KINDS = (
         Source.CAPTURE,
         "PDU headers fell into bytes that were not recorded.",
         "Record with a longer snap length, or without loss.",
+    ),
+    DiagnosticKind(
+        "pdu-incomplete",
+        Severity.INFO,
+        Source.CAPTURE,
+        "The connection or the recording ended inside a PDU; such a PDU answers nothing and brings no data.",
+        "Nothing, where a connection was lost; else record until the last answer has come.",
     ),
     DiagnosticKind(
         "pdu-inferred",

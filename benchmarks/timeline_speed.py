@@ -92,6 +92,7 @@ def make_pdus(tasks: int) -> PduColumns:
         none,
         none,
         np.zeros(0, np.uint8),
+        np.ones(count, np.bool_),
     )
 
 

@@ -67,6 +67,7 @@ class _Pdu:
     from_target: bool
     data_digest: int = 0
     ahs: bytes = b""
+    is_complete: bool = True
 
 
 @dataclass
@@ -118,14 +119,16 @@ class Conversation:
         takes_ms: float = 0,
         data_digest: int = 0,
         ahs: bytes = b"",
+        is_complete: bool = True,
     ) -> None:
         """Any PDU: a 48-byte header and the data segment that a decoder would keep."""
         assert len(header) == 48
         self.now_ns += PDU_NS
         last_ns = self.now_ns + int(takes_ms * MILLISECOND)
         from_target = header[0] & 0x3F >= 0x20
+        times = self.now_ns, last_ns
         self.pdus.append(
-            _Pdu(header, segment, self.now_ns, last_ns, connection, from_target, data_digest, ahs)
+            _Pdu(header, segment, *times, connection, from_target, data_digest, ahs, is_complete)
         )
 
     def login_request(
@@ -225,7 +228,14 @@ class Conversation:
         self.say(connection, header, segment)
 
     def data_in(
-        self, connection: int, tag: int, length: int, *, offset: int = 0, status: int | None = None
+        self,
+        connection: int,
+        tag: int,
+        length: int,
+        *,
+        offset: int = 0,
+        status: int | None = None,
+        is_complete: bool = True,
     ) -> None:
         has_status = status is not None
         header = struct.pack(
@@ -234,7 +244,7 @@ class Conversation:
             self._next_stat_sn(connection) if has_status else 0, self.exp_cmd_sn, self.max_cmd_sn,
             self._count("data-in", tag), offset, 0,
         )  # fmt: skip
-        self.say(connection, header)
+        self.say(connection, header, is_complete=is_complete)
 
     def data_out(
         self, connection: int, tag: int, length: int, *, transfer_tag: int = NO_TAG, is_final: bool = True
@@ -314,6 +324,7 @@ class Conversation:
             np.array([len(pdu.ahs) for pdu in pdus], np.int32),
             np.array(lengths, np.int32),
             np.frombuffer(b"".join(pdu.ahs + pdu.segment for pdu in pdus), np.uint8),
+            np.array([pdu.is_complete for pdu in pdus], np.bool_),
         )
         first = pdus[0].time_ns if pdus else None
         last = self.now_ns if pdus else None

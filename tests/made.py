@@ -265,6 +265,7 @@ def _pdus(tasks: dict[str, Any], count: int) -> pa.Table:
             "data_length": length,
             "header_digest_ok": null_where(nothing, nothing),
             "data_digest_ok": null_where(nothing, nothing),
+            "is_complete": [True] * (2 * count),
             "quality": ["whole"] * (2 * count),
             "task_index": of_task,
         }

@@ -72,7 +72,9 @@ class Recorder:
     def __init__(self, options: RecordingOptions, output: Path) -> None:
         """Start recording into ``output``, or into files named after it where a ring is asked for.
 
-        Returns once dumpcap listens. Raises UnusableInputError, with dumpcap's own reason, where it does not.
+        Returns once dumpcap listens. Under load libpcap may lose packets in its first milliseconds: it opens
+        the interface, then shuts all packets out while it sets the filter, but keeps those before. Raises
+        UnusableInputError, with dumpcap's own reason, where it does not listen.
         """
         self.files: list[Path] = []
         """Files in order; the last one is being written. A ring deletes the oldest."""

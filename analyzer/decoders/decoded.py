@@ -80,6 +80,8 @@ class PduColumns:
     reject, async and NOP PDUs up to the decoder's limit, and of PERSISTENT RESERVE OUT commands (the keys);
     0 for Data-In, Data-Out and all other commands."""
     segments: npt.NDArray[np.uint8]
+    is_complete: npt.NDArray[np.bool_]
+    """False where the connection or the recording ended inside the PDU."""
 
     def __len__(self) -> int:
         return len(self.headers)

@@ -34,10 +34,13 @@ from analyzer.diagnostics import DiagnosticLog
 from analyzer.errors import UnusableInputError
 from analyzer.iscsi.frames import (
     DIGEST_ON,
+    HEADER,
     ORIGIN_ASSUMED,
     PHASE_JOINED,
 )
+from analyzer.iscsi.headers import HEADER_BYTES
 from analyzer.iscsi.inference import infer, with_inferred
+from analyzer.iscsi.opcodes import OPCODE_NAMES, name_of
 from analyzer.iscsi.recognition import INITIATOR, TARGET
 from analyzer.network.connections import CONNECTION_COUNT, SIDE_UNKNOWN
 from analyzer.network.segments import (
@@ -297,6 +300,7 @@ class _Result:
             ahs_bytes=rows["ahs_bytes"].copy(),
             segment_bytes=rows["segment_bytes"].copy(),
             segments=self._frames.segments[: int(self._frames.ledger[0].segment_bytes)].copy(),
+            is_complete=rows["is_unfinished"] == 0,
         )
 
     def _with_inferred(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
@@ -373,6 +377,7 @@ class _Result:
             states = self._frames.streams[stream]
             is_notable |= pipeline.table.streams["segments"][stream] == 0
             is_notable |= (states["headers_lost"] > 0) | (states["resynchronised"] > 0)
+            is_notable |= (states["row"] >= 0) | ((states["state"] == HEADER) & (states["have"] > 0))
         notable: npt.NDArray[np.bool_] = is_notable
         return notable
 
@@ -380,10 +385,25 @@ class _Result:
         state = self._frames.streams[stream]
         sender = "from the target" if self._is_target_stream[stream] else "from the initiator"
         first = {**place, "packet": int(state.first_lost_packet), "at_ns": int(state.first_lost_ns)}
+        self._report_unfinished(state, sender, place)
         if state.headers_lost:
             self._diagnostics.emit("pdu-header-lost", sender, count=int(state.headers_lost), **first)
         if state.resynchronised:
             self._diagnostics.emit("resynchronised", sender, count=int(state.resynchronised), **first)
+
+    def _report_unfinished(self, state: Any, sender: str, place: dict[str, Any]) -> None:
+        """The PDU inside of which a stream ended, if it did."""
+        if state.row >= 0:
+            row = self._frames.rows[state.row]
+            name = name_of(OPCODE_NAMES, int(state.opcode))
+            seen = f"{int(state.position - row.position):,} of {_wire_bytes(state):,} bytes"
+            at = {"packet": int(row.packet), "at_ns": int(row.time_ns), "file_index": int(row.file_index)}
+            if not row.is_void:
+                self._diagnostics.emit("pdu-incomplete", f"{name} {sender}, {seen}", **{**place, **at})
+        elif state.state == HEADER and state.is_confirmed and state.have:
+            at = {"packet": int(state.begin_packet), "at_ns": int(state.begin_ns)}
+            seen = f"{int(state.have)} of {HEADER_BYTES} bytes"
+            self._diagnostics.emit("pdu-incomplete", f"a header {sender}, {seen}", **place, **at)
 
     def _report_pdus(self) -> None:
         holes, pdus = self.holes, self.pdus
@@ -416,6 +436,13 @@ class _Result:
                     packet=int(pdus.packet[row]),
                     at_ns=int(pdus.time_ns[row]),
                 )
+
+
+def _wire_bytes(state: Any) -> int:
+    """Length of the PDU under way with padding and digests."""
+    data = int(state.data_bytes)
+    digests = int(state.has_header_digest == DIGEST_ON) + int(data > 0 and state.has_data_digest == DIGEST_ON)
+    return HEADER_BYTES + int(state.ahs_bytes) + data + -data % 4 + 4 * digests
 
 
 def _of_side(connections: npt.NDArray[np.void], field: str, side: Int64s) -> Int64s:

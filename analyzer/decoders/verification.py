@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
 from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import OPCODE_MASK
 from analyzer.iscsi.opcodes import OPCODE_NAMES, Opcode, name_of
@@ -90,6 +92,8 @@ class KnownCauses:
         names = list(_connection_names(native))
         connections = native.connections
         self.has_cut_packets = any(file.cut_packets for file in native.files)
+        pdus = native.pdus
+        self.unfinished = {pdus.headers[row].tobytes() for row in np.flatnonzero(~pdus.is_complete)}
         self.data_digest = {name for name, on in zip(names, connections.data_digest, strict=True) if on}
         self.joined_late = {
             name for name, seen in zip(names, connections.handshake_seen, strict=True) if not seen
@@ -105,6 +109,10 @@ class KnownCauses:
 def _behind_a_hole(causes: KnownCauses, difference: Difference) -> bool:
     hole_ns = causes.first_hole_ns.get((difference.connection, difference.from_target))
     return hole_ns is not None and hole_ns <= difference.time_ns
+
+
+def _is_unfinished(causes: KnownCauses, difference: Difference) -> bool:
+    return difference.kind is Kind.ONLY_NATIVE and difference.header in causes.unfinished
 
 
 def _of_unknown_code(_: KnownCauses, difference: Difference) -> bool:
@@ -142,6 +150,11 @@ RULES: tuple[Rule, ...] = (
         "joined-late",
         "The recording joined the connection late; Wireshark does not look for the first whole header.",
         lambda causes, difference: difference.connection in causes.joined_late,
+    ),
+    Rule(
+        "incomplete",
+        "The connection or the recording ended inside the PDU; Wireshark shows whole ones only.",
+        _is_unfinished,
     ),
     Rule(
         "unknown-code",

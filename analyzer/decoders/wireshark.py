@@ -352,6 +352,7 @@ def _pdu_columns(found: _Found, number: dict[tuple[int, int], int]) -> PduColumn
         ahs_bytes=np.array([len(ahs) for ahs, _ in kept], np.int32),
         segment_bytes=np.array([len(data) for _, data in kept], np.int32),
         segments=np.frombuffer(b"".join(ahs + data for ahs, data in kept), np.uint8),
+        is_complete=np.ones(count, bool),
     )
 
 

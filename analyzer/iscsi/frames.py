@@ -120,6 +120,7 @@ ROW = np.dtype(
             ("data_digest", "u1"),
             ("is_resynchronised", "u1"),
             ("is_inferred", "u1"),
+            ("is_unfinished", "u1"),  # nothing more came before its last byte
             ("is_void", "u1"),
         ],
     )

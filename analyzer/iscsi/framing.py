@@ -384,7 +384,7 @@ def _note_lost_header(stream: Record, time_ns: int, packet: int) -> None:
 def finish_stream(rows: Rows, stream: Record, peer: Record, pair: Record) -> None:
     """Nothing more comes: settle the PDU under way, and headers that wait for more to bear them out."""
     if stream.row >= 0:
-        rows[stream.row].time_last_ns = stream.last_ns
+        rows[stream.row].time_last_ns, rows[stream.row].is_unfinished = stream.last_ns, 1
     if stream.tentative_0 < 0:
         return
     header = rows[stream.tentative_0].header

@@ -128,7 +128,8 @@ def start_pdu(
     row.time_ns, row.time_last_ns = stream.begin_ns, stream.last_ns
     row.packet, row.file_index, row.stream = stream.begin_packet, stream.begin_file, index
     row.position = stream.position - HEADER_BYTES
-    row.header_digest, row.data_digest, row.is_inferred, row.is_void = 0, 0, 0, 0
+    row.header_digest, row.data_digest = 0, 0
+    row.is_inferred, row.is_unfinished, row.is_void = 0, 0, 0
     row.is_resynchronised = wide(not is_login and not (stream.is_confirmed and stream.chain))
     stream.row, stream.opcode, stream.role = ledger.rows, opcode, role_of(opcode)
     ledger.rows += 1

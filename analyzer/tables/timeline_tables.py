@@ -185,6 +185,7 @@ PDUS = Table(
         Column("data_length", "int32", "DataSegmentLength.", unit="bytes"),
         Column("header_digest_ok", "bool", "Header CRC32C matches.", null="no digest, or not all recorded"),
         Column("data_digest_ok", "bool", "Data CRC32C matches.", null="no digest, or not all recorded"),
+        Column("is_complete", "bool", "False where the connection or the recording ended inside it."),
         Column("quality", "category", "How sure the framing is of it.", values=PDU_QUALITIES),
         Column("task_index", "int32", "Task it belongs to.", null="none, or not known"),
     ),

@@ -113,6 +113,7 @@ def pdu_table(
             "data_length": data_length,
             "header_digest_ok": _where(pdus.header_digest != DIGEST_NONE, pdus.header_digest == DIGEST_OK),
             "data_digest_ok": _where(pdus.data_digest != DIGEST_NONE, pdus.data_digest == DIGEST_OK),
+            "is_complete": pdus.is_complete,
             "quality": dictionary(pdus.quality, PDU_QUALITIES),
             "task_index": _where(pdu_task >= 0, pdu_task),
         }

@@ -109,6 +109,7 @@ def track_tasks(
         pdus.time_ns,
         pdus.time_last_ns,
         data_length,
+        pdus.is_complete,
         tags,
         np.full(tag_count, -1, np.int32),
         np.full(max(sessions, 1), -1, np.int64),
@@ -149,6 +150,7 @@ def _track(
     time_ns: Int64s,
     time_last_ns: Int64s,
     data_length: Int32s,
+    is_complete: npt.NDArray[np.bool_],
     tags: Int32s,
     latest: Int32s,
     acknowledged: Int64s,
@@ -196,9 +198,10 @@ def _track(
                     moved_from[pdu] = matrix[task, CONNECTION]
                     _move(matrix, task, connection)
                     matrix[task, REASSIGNMENTS] += 1
-                _account(
-                    matrix, task, pdu, opcode, headers, time_ns[pdu], time_last_ns[pdu], data_length[pdu]
-                )
+                if is_complete[pdu]:  # else its receiver dropped it
+                    _account(
+                        matrix, task, pdu, opcode, headers, time_ns[pdu], time_last_ns[pdu], data_length[pdu]
+                    )
                 pdu_task[pdu] = task
     return tasks
 

@@ -362,3 +362,27 @@ def test_files_that_overlap_in_time_are_one_recording(folder: Path, overlap: int
         expect_all(capture, said)
         assert int(capture.connections.lost_bytes[0]) == 0
     assert int(capture.connections.retransmitted_segments[0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [
+        (20, "a header from the target, 20 of 48 bytes"),
+        (1000, "SCSI Data-In from the target, 1,000 of 9,048 bytes"),
+    ],
+)
+def test_pdu_cut_short_by_the_end_is_marked_and_counted(size: int, seen: str, tmp_path: Path) -> None:
+    """The recording ends inside the last PDU: it stands where it was, marked, with what was seen of it."""
+    said = dialogue(1, sizes=(9000,))
+    said = replace(said, pdus=said.pdus[:5])  # up to the data with the status
+    conversation = Conversation()
+    *segments, last, _ = said.segments(conversation, sizes=(20_000,))
+    whole = decode_packets(packets_of(conversation, segments), tmp_path)
+    assert whole.pdus.is_complete.all()
+    assert "pdu-incomplete" not in codes(whole)
+    packets = packets_of(conversation, [*segments, replace(last, payload=last.payload[:size])])
+    capture = decode_packets(packets, tmp_path)
+    (entry,) = [entry for entry in capture.diagnostics if entry.kind.code == "pdu-incomplete"]
+    assert (entry.detail, entry.packet, entry.count) == (seen, len(packets), 1)
+    assert len(capture.pdus) == len(whole.pdus) + (size >= 48)
+    assert np.count_nonzero(~capture.pdus.is_complete) == (size >= 48)

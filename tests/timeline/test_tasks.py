@@ -37,6 +37,23 @@ def test_a_read_with_its_status_in_the_last_data() -> None:
     assert task["cdb"] == read_10(2048, 16).hex() + "00" * 6
 
 
+def test_data_cut_short_by_a_loss_answer_nothing() -> None:
+    """What the initiator never had whole it asks for again."""
+    said, first, second = two_connection_session()
+    said.command(first, 5, 1, read_10(2048, 16))
+    said.data_in(first, 5, 4096)
+    said.data_in(first, 5, 4096, offset=4096, status=0, is_complete=False)
+    said.close(first, reset=True)
+    (task,) = tasks_of(said)
+    assert (task["end"], task["status"]) == ("connection-lost", None)
+    assert (task["data_in_count"], task["transferred_bytes"]) == (1, 4096)
+    said.command(second, 5, 1, read_10(2048, 16))
+    said.data_in(second, 5, 8192, status=0)
+    (task,) = tasks_of(said)
+    assert (task["end"], task["status"], task["retry_count"]) == ("responded", 0, 1)
+    assert [pdu["is_complete"] for pdu in rows_of(said.timeline(), "pdus")].count(False) == 1
+
+
 def test_a_write_by_immediate_unsolicited_and_solicited_data() -> None:
     said, first, _ = two_connection_session()
     said.command(first, 5, 1, write_10(0, 16), data=2048)
