@@ -33,6 +33,25 @@ class MeasureRow:
     """Why a value is not given."""
 
 
+LEAST_PERCENT = 1.0
+"""A smaller difference is nobody's concern."""
+LEAST_NS = 1000.0
+"""Nor is one of a time by less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One outcome against another, or against the reference, in one measure.
+
+    ``percent`` is None where there is no ratio. ``doubt_percent`` is half the width of its interval.
+    """
+
+    percent: float | None
+    doubt_percent: float
+    is_apart: bool
+    """Whether the two can be told apart: the difference exceeds the doubt, and anyone's concern."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What ``compared`` gives. ``reference`` is the label the differences are taken against."""
@@ -47,6 +66,34 @@ class Comparison:
             if row.measure.name == name:
                 return row
         raise KeyError(name)
+
+    def doubt_percent(self, name: str) -> float:
+        """How far a difference in a measure may be off: by as much as the model errs on the recording itself.
+
+        At least by 1 %. All that is known is that least where the recording was not replayed as it was.
+        """
+        row = self.row(name)
+        if self.reference not in self.labels:
+            return LEAST_PERCENT
+        error = difference_percent(row.values[self.labels.index(self.reference)], row.recorded)
+        return max(LEAST_PERCENT, abs(error or 0.0))
+
+    def difference(self, name: str, place: int, against: int | None = None) -> Difference:
+        """An outcome in one measure against another one, or against the reference unless one is given."""
+        row = self.row(name)
+        value = row.values[place]
+        if against is not None:
+            other = row.values[against]
+        elif self.reference in self.labels:
+            other = row.values[self.labels.index(self.reference)]
+        else:
+            other = row.recorded
+        doubt = self.doubt_percent(name)
+        percent = difference_percent(value, other)
+        if value is None or other is None:
+            return Difference(None, doubt, False)
+        least = max(doubt / 100 * abs(other), LEAST_NS if row.measure.unit == "ns" else 0.0)
+        return Difference(percent, doubt, abs(value - other) > least)
 
 
 def compare(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> pd.DataFrame:

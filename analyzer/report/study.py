@@ -71,22 +71,8 @@ class Study:
         return None if outcome is None else baseline_error(outcome, self.timeline)
 
     def is_apart(self, name: str, place: int) -> bool:
-        """Whether an outcome differs in a measure from the reference by more than the model's own error.
-
-        At least by 1 %, and by a microsecond where the measure is a time: less is nobody's concern.
-        """
-        row = self.comparison.row(name)
-        value = row.values[place]
-        reference = row.recorded
-        error = 0.0
-        if self.comparison.reference in self.comparison.labels:
-            reference = row.values[self.comparison.labels.index(self.comparison.reference)]
-            if reference is not None and row.recorded is not None:
-                error = abs(reference - row.recorded)
-        if value is None or reference is None:
-            return False
-        least = 1000.0 if row.measure.unit == "ns" else 0.0
-        return abs(value - reference) > max(error, 0.01 * abs(reference), least)
+        """Whether an outcome differs in a measure from the reference by more than is in doubt."""
+        return self.comparison.difference(name, place).is_apart
 
     @cached_property
     def incidents(self) -> list[dict[str, Any]]:

@@ -5,11 +5,14 @@ Decides which measures get a small chart, and says which differences lie within 
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.compare import MeasureRow
 from analyzer.comparison.request_columns import replayed_part, replayed_requests
+from analyzer.report.advice import advice_of
 from analyzer.report.blocks import (
     Align,
     Axis,
@@ -18,6 +21,8 @@ from analyzer.report.blocks import (
     Cell,
     Figure,
     Heading,
+    Line,
+    Lines,
     Multiple,
     Multiples,
     Section,
@@ -35,7 +40,7 @@ from analyzer.report.sections.latency import (
     distribution,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import bit_rate, figure, percent, sentence, shortened
+from analyzer.report.words import MISSING, bit_rate, figure, percent, sentence, shortened
 from analyzer.tables.folder import Outcome
 
 _CHARTS = {
@@ -60,8 +65,70 @@ def build(study: Study) -> Section | None:
         "Replays compared",
         "What if the links had been driven another way?",
         answer(study),
-        (_multiples(study), _table(study), _curves(study), _progress(study), *_paths(study)),
+        (
+            *_advice(study),
+            _multiples(study),
+            _table(study),
+            *_pairs(study),
+            _curves(study),
+            _progress(study),
+            *_paths(study),
+        ),
     )
+
+
+def _advice(study: Study) -> tuple[Lines, ...]:
+    """What to do, why, and what to mind."""
+    found = advice_of(study)
+    if found is None:
+        return ()
+    return (
+        Lines(
+            (
+                Line("Advice", found.advice, "good"),
+                *(Line(label, text) for label, text in found.reasons),
+                *(Line("Mind", text, "warning") for text in found.caveats),
+            )
+        ),
+    )
+
+
+def _pairs(study: Study) -> tuple[Table, ...]:
+    """Every two replays against each other, with the interval that the difference may lie in."""
+    labels = study.comparison.labels
+    if len(labels) < 2:
+        return ()
+    headings = (
+        Heading("Replay"),
+        Heading("Against"),
+        *(Heading(word, Align.NUMBER, "Difference, and how far it may be off.") for word in _PAIRED.values()),
+    )
+    rows = []
+    for first, second in combinations(range(min(len(labels), _PAIRED_OUTCOMES)), 2):
+        cells = []
+        for name in _PAIRED:
+            found = study.comparison.difference(name, second, first)
+            doubt = f"\u00b1{percent(found.doubt_percent)}"
+            if found.percent is None:
+                cells.append(Cell(MISSING))
+            elif found.is_apart:
+                better = study.comparison.row(name).measure.better
+                tone = "good" if (found.percent > 0) == (better == "higher") else "bad"
+                cells.append(Cell(f"{percent(found.percent, signed=True)} {doubt}", found.percent, tone))
+            else:
+                cells.append(Cell(f"cannot be told apart ({doubt})", found.percent))
+        rows.append(
+            (
+                Cell(shortened(labels[second], 40), float(second), color=series_color(second)),
+                Cell(shortened(labels[first], 40), float(first), color=series_color(first)),
+                *cells,
+            )
+        )
+    left_out = len(labels) - _PAIRED_OUTCOMES
+    note = "The interval is as wide as the model errs on the recording itself, at least 1 %."
+    if left_out > 0:
+        note += f" Of {len(labels)} replays the first {_PAIRED_OUTCOMES} are paired."
+    return (Table("pairs", "Every two replays against each other", headings, tuple(rows), note=note),)
 
 
 def answer(study: Study) -> str:
@@ -92,6 +159,8 @@ def answer(study: Study) -> str:
     return sentence("; ".join(parts))
 
 
+_PAIRED = {"iops": "Throughput", "latency_ns_p50": "Median latency", "latency_ns_p99": "p99 latency"}
+_PAIRED_OUTCOMES = 8
 _BETTER = {"iops": "higher throughput", "latency_ns_p99": "lower p99 latency"}
 
 

@@ -25,8 +25,8 @@ from analyzer.report.blocks import (
     Table,
 )
 from analyzer.report.cells import count_cell, name_cell, time_cell
+from analyzer.report.incident_cuts import STRETCHES, TIMERS, cuts
 from analyzer.report.palette import series_color
-from analyzer.report.sections.incidents import STRETCHES, TIMERS, cuts
 from analyzer.report.study import Study
 from analyzer.report.words import duration, listed, percent, plural, sentence, shortened
 

@@ -1,7 +1,7 @@
 """Every disturbance told step by step, with what held the commands as a bar.
 
-Decides which incidents are told in full and into which stretches one is cut: until it was noticed,
-held by a timer, cleaned up and sent again. The facts are those of the ``incidents`` table.
+Decides which incidents are told in full; into what one is cut stands in ``incident_cuts``. The facts are
+those of the ``incidents`` table.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any
 
 from analyzer.report.blocks import Align, Cell, Heading, Section, Stories, Story, Stretch, Table
 from analyzer.report.cells import count_cell, moment_cell, name_cell, time_cell
+from analyzer.report.incident_cuts import TIMERS, cuts
 from analyzer.report.study import Study
 from analyzer.report.words import count, duration, listed, plural, sentence, shortened, visible
 
@@ -18,13 +19,6 @@ TOLD = 12
 """Incidents that are told in full: those that held commands longest."""
 LISTED = 300
 _STEPS = 40
-TIMERS = {
-    "recovery-timer": "recovery timer",
-    "time2wait": "Time2Wait",
-    "login": "new login",
-    "task-management": "task management",
-    "none": "nothing that shows",
-}
 _KINDS = {"connection-loss": "lost connection", "task-management": "task management", "stall": "stall"}
 _FATES = (
     ("reassigned", "reassigned"),
@@ -87,41 +81,6 @@ def _story(study: Study, row: dict[str, Any]) -> Story:
         steps,
         *study.seconds_pair(begins, ends),
     )
-
-
-STRETCHES = (
-    ("unnoticed", "not yet noticed", "series-7"),
-    ("noticed", "noticed, not yet held", "series-4"),
-    ("held", "held by a timer", "series-1"),
-    ("again", "sent again", "series-2"),
-)
-"""The parts of an incident in order: kind, name and colour."""
-
-
-def cuts(row: dict[str, Any]) -> tuple[tuple[str, str, str, int], ...]:
-    """An incident cut at what is known of it, in order of time: kind, label, colour and length in ns.
-
-    Stretches of no length are left out.
-    """
-    end = row["last_completion_ns"] or row["ended_ns"]
-    begun = [("unnoticed", "unnoticed", row["failed_ns"])]
-    if row["detected_ns"] is not None:
-        begun.append(("noticed", "noticed", row["detected_ns"]))
-    if row["hold_from_ns"] is not None:
-        setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:g} s"
-        timer = TIMERS.get(row["hold_timer"], row["hold_timer"])
-        begun.append(("held", f"held by {timer}{setting}", row["hold_from_ns"]))
-    again_ns = row["hold_to_ns"] if row["hold_to_ns"] is not None else row["first_retry_ns"]
-    if again_ns is not None:
-        begun.append(("again", "sent again", again_ns))
-    begun.sort(key=lambda stretch: stretch[2])
-    colors = {kind: color for kind, _, color in STRETCHES}
-    ends = [*(at_ns for _, _, at_ns in begun[1:]), end]
-    found = [
-        (kind, label, colors[kind], min(after, end) - at_ns)
-        for (kind, label, at_ns), after in zip(begun, ends, strict=True)
-    ]
-    return tuple(stretch for stretch in found if stretch[3] > 0)
 
 
 def stretches(row: dict[str, Any]) -> tuple[Stretch, ...]:
