@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.recorded_links import CalibratedValue
+from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.scenario import MAX_WINDOW, Negotiated
 from analyzer.tables.folder import Timeline
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from analyzer.measures import MEASURES, measure
 from analyzer.provenance import provenance
-from analyzer.replay.recorded_links import CalibratedValue
+from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
     BIN_NS,

@@ -1,8 +1,8 @@
 """The links of a recording: which there were, and the rate, delay and MTU that the capture shows.
 
-Connections between the same two addresses shared a link. Rates come from the times of PDUs alone:
-from long stretches in which the direction was busy throughout, and from large PDUs. A rate that no transfer
-was long enough to show is not made up: sending then takes no time, and that is said.
+Connections between the same two addresses shared a link. What the times of PDUs say of a direction is
+worked out in ``link_rates.py``; here it is put together, link by link. A rate that nothing shows is not made
+up: the other direction or another link lends its own, else sending takes no time, and that is said.
 """
 
 from __future__ import annotations
@@ -12,29 +12,24 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.replay.calibrated import CalibratedValue, Confidence
+from analyzer.replay.link_rates import LaneRate, lane_rate
+from analyzer.replay.token_buckets import LaneTimes
 from analyzer.tables.folder import Timeline
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
-PACKET_OVERHEAD_BYTES = 90
-HEADER_IN_MTU_BYTES = 52
+FRAME_BYTES = 14
+"""Ethernet without preamble, check sequence and gap: how a rate limiter in the kernel counts a packet."""
+WIRE_BYTES = 38
+"""Ethernet as it occupies a wire (IEEE 802.3): preamble 8, header 14, check sequence 4, gap 12."""
+IPV4_HEADERS, IPV6_HEADERS = 40, 60
+TIME_STAMPS = 12
 DEFAULT_MTU_BYTES = 1500
 ORDINARY_MTUS = range(1280, 9217)
-LONG_STRETCH_PACKETS = 32
-LARGE_PDU_PACKETS = 8
-MIN_SAMPLES = 8
-MAX_RATE_BPS = 10**13
 TOLERANCE_NS = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class CalibratedValue:
-    """A number of the model and what it rests on."""
-
-    name: str
-    value: float | int | str | None
-    unit: str
-    rests_on: str
+MOST_PACKETS_PER_ACK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +46,10 @@ class Endpoints:
 class PduColumns:
     """The PDUs of the timeline, shape (pdus,), in order of link, direction and end.
 
-    ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers; ``task`` is -1 for none.
-    ``begin_ns`` is when it began to be sent: in one go at the rate of its lane up to ``end_ns``, or
-    with its first packet, whichever is earlier. ``busy_since_ns`` is since when its lane was busy
-    without a pause of more than a packet.
+    ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers, ``first_bytes`` those of its first
+    packet, 0 where that packet belongs to the PDU before; ``task`` is -1 for none. ``begin_ns`` is when it
+    began to be sent: in one go at the rate of its lane up to ``end_ns``, or with its first packet, whichever is
+    earlier. ``busy_since_ns`` is since when its lane was busy without a pause of more than a packet.
     """
 
     lane: Int64s
@@ -63,6 +58,7 @@ class PduColumns:
     begin_ns: Int64s
     busy_since_ns: Int64s
     wire_bytes: Int64s
+    first_bytes: Int64s
     opcode: Int64s
     data_bytes: Int64s
     task: Int64s
@@ -72,11 +68,20 @@ class PduColumns:
 
 @dataclass(frozen=True, slots=True)
 class RecordedLinks:
-    """The links, each column of shape (links,) but for ``link_of_connection`` (connections,)."""
+    """The links, each column of shape (links,) but for ``link_of_connection`` (connections,).
+
+    ``overhead_bytes`` is what a packet carries besides the stream, ``header_bytes`` the part of it that counts
+    towards the MTU. ``bucket_bytes`` is 0 for a wire. ``packets_per_ack`` is 0 where acknowledgements
+    cannot be told.
+    """
 
     names: tuple[str, ...]
     link_of_connection: npt.NDArray[np.int32]
     mtu_bytes: Int64s
+    header_bytes: Int64s
+    overhead_bytes: Int64s
+    bucket_bytes: Int64s
+    packets_per_ack: Int64s
     rtt_ns: Int64s
     rate_to_target_bps: Int64s
     rate_from_target_bps: Int64s
@@ -99,28 +104,27 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
     names = tuple(f"{initiator} - {target}" for initiator, target in known)
     link_of = np.array([known[pair] for pair in pairs], np.int32)
     values: list[CalibratedValue] = []
-    mtu = _mtus(timeline, link_of, names, values)
+    mtu, header = _mtus(timeline, link_of, names, values)
     rtt = _round_trips(timeline, link_of, names, values)
-    pdus = _pdu_columns(timeline, link_of, mtu)
-    rates = np.zeros(2 * len(names), np.int64)
-    bursts_seen = timeline.values("connections", "largest_segment_bytes") > ORDINARY_MTUS.stop
-    for lane in range(2 * len(names)):
-        mine = pdus.lane == lane
-        offloaded = bool(bursts_seen[link_of == lane // 2].any())
-        rate, rests_on = _rate(pdus, np.flatnonzero(mine), int(mtu[lane // 2]), offloaded)
-        rates[lane] = rate
-        way = "from target" if lane % 2 else "to target"
-        values.append(CalibratedValue(f"rate {way}, {names[lane // 2]}", rate or None, "bit/s", rests_on))
-    _share_rates(rates, names, values)
+    pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
+    per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
+    found = [_lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack) for lane in range(2 * len(names))]
+    kinds = _kinds_of_links(found, rtt, mtu, names, values)
+    rates = _rates(found, kinds, mtu, names, values)
+    overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
     endpoints = zip(*(timeline.values("connections", field.name) for field in fields(Endpoints)), strict=True)
     return RecordedLinks(
         names,
         link_of,
         mtu,
+        header,
+        overhead,
+        kinds,
+        per_ack,
         rtt,
         rates[0::2],
         rates[1::2],
-        _with_beginnings(pdus, rates, mtu),
+        _with_beginnings(pdus, rates, mtu + overhead - header),
         tuple(values),
         tuple(Endpoints(str(one[0]), int(one[1]), str(one[2]), int(one[3])) for one in endpoints),
     )
@@ -128,20 +132,32 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
 
 def _mtus(
     timeline: Timeline, link_of: npt.NDArray[np.int32], names: tuple[str, ...], values: list[CalibratedValue]
-) -> Int64s:
-    largest = timeline.values("connections", "largest_segment_bytes") + HEADER_IN_MTU_BYTES
+) -> tuple[Int64s, Int64s]:
+    """MTU and bytes of IP and TCP headers of each link.
+
+    A largest segment that fills an MTU of 1500 or 9000 without TCP's time stamps had none.
+    """
+    segments = timeline.values("connections", "largest_segment_bytes")
+    is_ipv6 = np.array([":" in str(name) for name in timeline.values("connections", "target_address")])
     mtus = np.full(len(names), DEFAULT_MTU_BYTES, np.int64)
+    headers = np.full(len(names), IPV4_HEADERS + TIME_STAMPS, np.int64)
     for link, name in enumerate(names):
-        seen = int(largest[link_of == link].max(initial=0))
-        rests_on = f"largest segment seen, {seen - HEADER_IN_MTU_BYTES} bytes"
-        if seen >= ORDINARY_MTUS.stop:
+        mine = link_of == link
+        seen = int(segments[mine].max(initial=0))
+        bare = IPV6_HEADERS if is_ipv6[mine].any() else IPV4_HEADERS
+        headers[link] = bare if seen + bare in (1500, 9000) else bare + TIME_STAMPS
+        rests_on, confidence = f"largest segment seen, {seen} bytes", Confidence.HIGH
+        if seen + headers[link] >= ORDINARY_MTUS.stop:
             rests_on = "assumed: segments larger than any MTU were recorded (segmentation offload)"
-        elif seen < ORDINARY_MTUS.start:
-            rests_on = "assumed: no full packet was recorded"
+            confidence = Confidence.LOW
+        elif seen + headers[link] < ORDINARY_MTUS.start:
+            rests_on, confidence = "assumed: no full packet was recorded", Confidence.LOW
         else:
-            mtus[link] = seen
-        values.append(CalibratedValue(f"MTU, {name}", int(mtus[link]), "bytes", rests_on))
-    return mtus
+            mtus[link] = seen + headers[link]
+        values.append(
+            CalibratedValue(f"MTU, {name}", int(mtus[link]), "bytes", rests_on, confidence, key="links.mtu")
+        )
+    return mtus, headers
 
 
 def _round_trips(
@@ -152,15 +168,24 @@ def _round_trips(
     rtts = np.zeros(len(names), np.int64)
     for link, name in enumerate(names):
         mine = smallest[(link_of == link) & seen]
-        rests_on = "assumed: no round trip was seen"
+        rests_on, confidence = "assumed: no round trip was seen", Confidence.LOW
         if len(mine):
             rtts[link] = mine.min()
             rests_on = "smallest round trip of TCP seen; halved for each way"
-        values.append(CalibratedValue(f"round trip, {name}", int(rtts[link]), "ns", rests_on))
+            confidence = Confidence.HIGH
+        high = float(mine.max()) if len(mine) else None
+        low = float(rtts[link]) if len(mine) else None
+        values.append(
+            CalibratedValue(
+                f"round trip, {name}", int(rtts[link]), "ns", rests_on, confidence, low, high, "links.delay"
+            )
+        )
     return rtts
 
 
-def _pdu_columns(timeline: Timeline, link_of: npt.NDArray[np.int32], mtu: Int64s) -> PduColumns:
+def _pdu_columns(
+    timeline: Timeline, link_of: npt.NDArray[np.int32], segment_bytes: Int64s, overhead_bytes: Int64s
+) -> PduColumns:
     connection = timeline.values("pdus", "connection_index")
     lane = 2 * link_of[connection].astype(np.int64) + timeline.values("pdus", "from_target")
     end = timeline.values("pdus", "time_last_ns")
@@ -168,99 +193,188 @@ def _pdu_columns(timeline: Timeline, link_of: npt.NDArray[np.int32], mtu: Int64s
     header = 48 + 4 * timeline.values("connections", "header_digest")[connection].astype(np.int64)
     digest = 4 * timeline.values("connections", "data_digest")[connection].astype(np.int64)
     stream = header + ((data + 3) & ~3) + np.where(data > 0, digest, 0)
-    segment = mtu[lane // 2] - HEADER_IN_MTU_BYTES
-    wire = stream + (stream + segment - 1) // segment * PACKET_OVERHEAD_BYTES
     first = timeline.values("pdus", "time_ns")
     order = np.lexsort((first, end, lane))
+    lane, first, end, stream = lane[order], first[order], end[order], stream[order]
+    segment, overhead = segment_bytes[lane // 2], overhead_bytes[lane // 2]
+    continues = np.zeros(len(lane), np.bool_)
+    continues[1:] = (lane[1:] == lane[:-1]) & (first[1:] == end[:-1]) & (end[1:] > first[1:])
+    packets = (stream + segment - 1) // segment
+    wire = stream + np.where(continues, stream * overhead // segment, packets * overhead)
     task = timeline.values("pdus", "task_index", -1).astype(np.int64)
-    opcode = timeline.values("pdus", "opcode").astype(np.int64)
     return PduColumns(
-        lane[order],
-        first[order],
-        end[order],
-        end[order],
-        end[order],
-        wire[order],
-        opcode[order],
+        lane,
+        first,
+        end,
+        end,
+        end,
+        wire,
+        np.where(continues, 0, np.minimum(wire, segment + overhead)),
+        timeline.values("pdus", "opcode").astype(np.int64)[order],
         data[order],
         task[order],
         packet_ns=np.zeros(0, np.int64),
     )
 
 
-def _rate(pdus: PduColumns, rows: Int64s, mtu: int, offloaded: bool) -> tuple[int, str]:
-    """The rate of one lane in bit/s with what it rests on; 0 where the capture does not show it.
+def _packets_per_ack(
+    timeline: Timeline,
+    link_of: npt.NDArray[np.int32],
+    pdus: PduColumns,
+    segment_bytes: Int64s,
+    names: tuple[str, ...],
+    values: list[CalibratedValue],
+) -> Int64s:
+    """How many packets with data one without acknowledges: from the number of packets recorded."""
+    packets = timeline.values("connections", "packets")
+    found = np.zeros(len(names), np.int64)
+    for link, name in enumerate(names):
+        of_link = pdus.lane // 2 == link
+        filled = float((pdus.wire_bytes[of_link] / (segment_bytes[link] + FRAME_BYTES)).sum())
+        with_data = max(filled, 1.0)
+        bare = float(packets[link_of == link].sum()) - with_data
+        share = with_data / bare if bare > 0 else 0.0
+        is_told = 1 <= share + 0.5 and round(share) <= MOST_PACKETS_PER_ACK and with_data > 100
+        found[link] = max(1, round(share)) if is_told else 0
+        rests_on = "packets recorded against packets that the PDUs fill" if is_told else "not shown: taken to be free"
+        values.append(
+            CalibratedValue(
+                f"packets per acknowledgement, {name}",
+                int(found[link]) or None,
+                "packets",
+                rests_on,
+                Confidence.MEDIUM if is_told else Confidence.LOW,
+                key="links.packets_per_ack",
+            )
+        )
+    return found
 
-    PDUs of several packets show the rate while they are sent. Long stretches show it better, but only
-    where the lane was saturated: then they share one highest rate, near that of the PDUs. Bursts of
-    offloaded segments say nothing by themselves; there the lane must have been saturated half the time.
+
+def _lane_rate(
+    timeline: Timeline,
+    link_of: npt.NDArray[np.int32],
+    pdus: PduColumns,
+    lane: int,
+    mtu: Int64s,
+    header: Int64s,
+    per_ack: Int64s,
+) -> LaneRate:
+    """What the times of one direction say of its rate."""
+    link = lane // 2
+    rows, back = np.flatnonzero(pdus.lane == lane), np.flatnonzero(pdus.lane == lane ^ 1)
+    packet = int(mtu[link]) + FRAME_BYTES
+    acks = _ack_times(pdus, back, packet, int(per_ack[link]))
+    bursts = timeline.values("connections", "largest_segment_bytes")[link_of == link] > ORDINARY_MTUS.stop
+    times = LaneTimes(
+        pdus.first_ns[rows],
+        pdus.end_ns[rows],
+        pdus.first_bytes[rows],
+        pdus.wire_bytes[rows],
+        acks,
+        int(header[link]) + FRAME_BYTES,
+        packet,
+    )
+    return lane_rate(times, bool(bursts.any()))
+
+
+def _ack_times(pdus: PduColumns, rows: Int64s, packet_bytes: int, packets_per_ack: int) -> Int64s:
+    """When the packets of ``rows`` were acknowledged, evenly over the time each PDU took; in order."""
+    if packets_per_ack == 0:
+        return np.zeros(0, np.int64)
+    count = pdus.wire_bytes[rows] // (packet_bytes * packets_per_ack)
+    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    begin, span = pdus.first_ns[rows], pdus.end_ns[rows] - pdus.first_ns[rows]
+    share = (place + 1) / np.repeat(np.maximum(count, 1), count)
+    return np.sort(np.repeat(begin, count) + (np.repeat(span, count) * share).astype(np.int64))
+
+
+def _kinds_of_links(
+    found: list[LaneRate],
+    rtt: Int64s,
+    mtu: Int64s,
+    names: tuple[str, ...],
+    values: list[CalibratedValue],
+) -> Int64s:
+    """The bucket of each link in bytes; 0 for a wire.
+
+    On a wire no round trip is shorter than its own two packets take. A link that shows one is limited by a
+    token bucket, which lets the first packets behind an idle time pass at once.
     """
-    full = mtu - HEADER_IN_MTU_BYTES + PACKET_OVERHEAD_BYTES
-    long_rates = _long_stretch_rates(pdus.end_ns[rows], pdus.wire_bytes[rows], full)
-    plateau, is_common = 0.0, False
-    if len(long_rates) >= MIN_SAMPLES:
-        half, high, higher = np.percentile(long_rates, [50, 90, 98])
-        plateau = float(high) if higher <= 1.05 * high else 0.0
-        is_common = bool(half >= 0.95 * high)
-    of_plateau = f"{len(long_rates)} long stretches, a tenth of which share this highest rate"
-    if offloaded:
-        has_data = bool(len(rows) and np.median(pdus.wire_bytes[rows]) >= full)
-        if plateau and is_common and has_data:
-            return int(min(plateau, MAX_RATE_BPS)), of_plateau
-        return 0, "not shown: offloaded segments, and never long saturated; sending takes no time"
-    alone, of_pdus = _pdu_rate(pdus, rows, full)
-    if alone and plateau >= 0.7 * alone:
-        return int(min(plateau, MAX_RATE_BPS)), of_plateau
-    return int(min(alone, MAX_RATE_BPS)), of_pdus
+    small = IPV4_HEADERS + TIME_STAMPS + WIRE_BYTES
+    is_limited = np.zeros(len(names), np.bool_)
+    shown: list[int] = []
+    for link in range(len(names)):
+        lanes = [one for one in found[2 * link : 2 * link + 2] if one.rate_bps]
+        taken = sum(small * 8e9 / one.rate_bps for one in lanes) * (2 / len(lanes)) if lanes else 0.0
+        is_limited[link] = bool(lanes) and 0 < rtt[link] < taken
+        shown += [one.bucket_bytes for one in lanes if one.bucket_bytes and is_limited[link]]
+    buckets = np.zeros(len(names), np.int64)
+    for link, name in enumerate(names):
+        own = [one.bucket_bytes for one in found[2 * link : 2 * link + 2] if one.bucket_bytes]
+        if not is_limited[link]:
+            rests_on = "a wire: nothing shows that packets pass before their time"
+            values.append(
+                CalibratedValue(
+                    f"token bucket, {name}", None, "bytes", rests_on, Confidence.MEDIUM, key="links.bucket"
+                )
+            )
+            continue
+        bucket = int(np.median(own or shown or [int(mtu[link]) + FRAME_BYTES]))
+        buckets[link] = bucket
+        rests_on = "a round trip shorter than its packets take at the rate; "
+        rests_on += "size from what passed behind idle times" if own else "size "
+        rests_on += "" if own else "as of another link" if shown else "assumed: one packet"
+        values.append(
+            CalibratedValue(
+                f"token bucket, {name}",
+                bucket,
+                "bytes",
+                rests_on,
+                Confidence.HIGH if own else Confidence.LOW,
+                key="links.bucket",
+            )
+        )
+    return buckets
 
 
-def _long_stretch_rates(end_ns: Int64s, wire_bytes: Int64s, full_bytes: int) -> npt.NDArray[np.float64]:
-    """Bytes over time between the ends of PDUs some dozens of packets apart, in bit/s.
-
-    All bytes of the PDUs that ended in a stretch passed in it, however packets and PDUs lie to each other.
-    """
-    passed = np.cumsum(wire_bytes)
-    starts = np.searchsorted(passed, passed - LONG_STRETCH_PACKETS * full_bytes, side="right") - 1
-    stretch = np.flatnonzero(starts >= 0)
-    span = end_ns[stretch] - end_ns[starts[stretch]]
-    stretch, span = stretch[span > 0], span[span > 0]
-    rates: npt.NDArray[np.float64] = (passed[stretch] - passed[starts[stretch]]) * 8e9 / span
+def _rates(
+    found: list[LaneRate],
+    buckets: Int64s,
+    mtu: Int64s,
+    names: tuple[str, ...],
+    values: list[CalibratedValue],
+) -> Int64s:
+    """The rate of each lane in bit/s: as shown, else as of the other direction, else none."""
+    rates = np.zeros(len(found), np.int64)
+    for lane, shown in enumerate(found):
+        link, way = lane // 2, "from target" if lane % 2 else "to target"
+        # On a wire preamble, check sequence and gap are sent too, so its rate is that much higher.
+        scale = 1.0 if buckets[link] else (mtu[link] + WIRE_BYTES) / (mtu[link] + FRAME_BYTES)
+        other = found[lane ^ 1]
+        is_lent = shown.rate_bps == 0 and other.rate_bps > 0
+        one = replace(other, confidence=Confidence.LOW) if is_lent else shown
+        rates[lane] = round(one.rate_bps * scale)
+        rests_on = "assumed: as in the other direction" if is_lent else one.rests_on
+        values.append(
+            CalibratedValue(
+                f"rate {way}, {names[link]}",
+                int(rates[lane]) or None,
+                "bit/s",
+                rests_on,
+                one.confidence,
+                one.low_bps * scale if one.rate_bps else None,
+                one.high_bps * scale if one.rate_bps else None,
+                f"links.rate_{way.replace(' ', '_')}",
+            )
+        )
     return rates
 
 
-def _pdu_rate(pdus: PduColumns, rows: Int64s, full_bytes: int) -> tuple[float, str]:
-    """The median rate within PDUs: of large ones, else of those of a few packets; 0 where there are none."""
-    span = pdus.end_ns[rows] - pdus.first_ns[rows]
-    wire = pdus.wire_bytes[rows]
-    for packets, words in ((LARGE_PDU_PACKETS, "large PDUs"), (2, "PDUs of a few packets each; rough")):
-        chosen = np.flatnonzero((wire > packets * full_bytes) & (span > 0))
-        if len(chosen) >= MIN_SAMPLES:
-            rates = (wire[chosen] - full_bytes) * 8e9 / span[chosen]
-            return float(np.median(rates)), f"median of {len(chosen)} {words}"
-    return 0.0, "not shown: no transfer was long enough; sending takes no time"
-
-
-def _share_rates(rates: Int64s, names: tuple[str, ...], values: list[CalibratedValue]) -> None:
-    """A direction without evidence is taken to be as fast as the other one of its link."""
-    for link, name in enumerate(names):
-        for lane, other, way in (
-            (2 * link, 2 * link + 1, "to target"),
-            (2 * link + 1, 2 * link, "from target"),
-        ):
-            if rates[lane] == 0 and rates[other] > 0:
-                rates[lane] = rates[other]
-                place = next(i for i, value in enumerate(values) if value.name == f"rate {way}, {name}")
-                values[place] = CalibratedValue(
-                    f"rate {way}, {name}", int(rates[lane]), "bit/s", "assumed: as in the other direction"
-                )
-
-
-def _with_beginnings(pdus: PduColumns, rates: Int64s, mtu: Int64s) -> PduColumns:
+def _with_beginnings(pdus: PduColumns, rates: Int64s, full_bytes: Int64s) -> PduColumns:
     """The same PDUs with ``begin_ns``, ``busy_since_ns`` and ``packet_ns`` worked out."""
     rate = rates[pdus.lane]
     taken = np.where(rate > 0, pdus.wire_bytes * 8e9 / np.maximum(rate, 1), 0).astype(np.int64)
-    full = (np.repeat(mtu, 2) - HEADER_IN_MTU_BYTES + PACKET_OVERHEAD_BYTES) * 8e9
-    packet_ns = np.where(rates > 0, full / np.maximum(rates, 1), 0).astype(np.int64)
+    packet_ns = np.where(rates > 0, np.repeat(full_bytes, 2) * 8e9 / np.maximum(rates, 1), 0).astype(np.int64)
     begin = np.minimum(pdus.end_ns - taken, pdus.first_ns)
     is_pause = np.ones(len(begin), np.bool_)
     pause = packet_ns[pdus.lane[1:]] + TOLERANCE_NS

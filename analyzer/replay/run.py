@@ -33,7 +33,8 @@ from analyzer.replay.policies.interface import (
     example_arguments,
     example_completion,
 )
-from analyzer.replay.recorded_links import CalibratedValue, RecordedLinks, recorded_links
+from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.recorded_links import RecordedLinks, recorded_links
 from analyzer.replay.scenario import Pacing, Scenario
 from analyzer.replay.service_times import service_times
 from analyzer.replay.state import (

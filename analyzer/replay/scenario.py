@@ -66,20 +66,33 @@ class LinkModel(_Value):
     delay_to_target_ns: Delay | None = None
     delay_from_target_ns: Delay | None = None
     mtu_bytes: Annotated[int, Field(ge=128, le=1 << 20)] | None = None
-    # Per packet: 38 bytes of Ethernet with preamble and gap, 20 of IPv4, 32 of TCP with time stamps.
-    packet_overhead_bytes: Annotated[int, Field(ge=0, le=1000)] = 90
-    # Of those, the bytes that count towards the MTU (IP and TCP).
-    header_in_mtu_bytes: Annotated[int, Field(ge=0, le=120)] = 52
-    bucket_bytes: Annotated[int, Field(ge=0, le=1 << 30)] = 0
-    # A packet leaves first and is paid for then: how a Linux tbf with a bucket of one packet was measured.
+    # Per packet, of which header_in_mtu_bytes (IP and TCP) count towards the MTU.
+    packet_overhead_bytes: Annotated[int, Field(ge=0, le=1000)] | None = None
+    header_in_mtu_bytes: Annotated[int, Field(ge=0, le=120)] | None = None
+    # A token bucket lets so much pass at once behind an idle time; 0 is a wire.
+    bucket_bytes: Annotated[int, Field(ge=0, le=1 << 30)] | None = None
+    # A packet leaves first and is paid for then, whatever its size.
     is_postpaid: bool = False
     # An acknowledgement goes back for so many packets; 0: they take no time.
-    packets_per_ack: Annotated[int, Field(ge=0, le=64)] = 0
+    packets_per_ack: Annotated[int, Field(ge=0, le=64)] | None = None
     # What TCP adds to every connection on the link.
     jitter_ns: Annotated[int, Field(ge=0, le=10**11)] = 0
     loss_per_billion: Annotated[int, Field(ge=0, le=LOSS_UNIT // 10)] = 0
     window_bytes: Annotated[int, Field(ge=0, le=1 << 34)] = 0
     idle_restart_ns: Annotated[int, Field(ge=0, le=10**12)] = 0
+
+    @property
+    def on_a_wire(self) -> LinkModel:
+        """The same with what is open as on Ethernet with IPv4 and TCP's time stamps, acknowledgements free."""
+        usual = {
+            "packet_overhead_bytes": 90,
+            "header_in_mtu_bytes": 52,
+            "bucket_bytes": 0,
+            "packets_per_ack": 0,
+        }
+        return self.model_copy(
+            update={name: value for name, value in usual.items() if getattr(self, name) is None}
+        )
 
 
 class TargetModel(_Value):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.recorded_links import TOLERANCE_NS, CalibratedValue, RecordedLinks
+from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.recorded_links import TOLERANCE_NS, RecordedLinks
 from analyzer.tables.folder import Timeline
 
 Int64s = npt.NDArray[np.int64]

@@ -129,7 +129,7 @@ def laid_out(scenario: Scenario, ends: list[list[End]], suffixes: list[str]) -> 
         sessions, connections = scenario.shape(len(of_host))
         first_link = 0 if scenario.are_links_shared else len(links)
         if not scenario.are_links_shared or not links:
-            links += _links_of_host(scenario, [end.link for end in of_host])
+            links += _links_of_host(scenario, [end.link.on_a_wire for end in of_host])
         for place in range(sessions * connections):
             end = of_host[place]
             session = place // connections
@@ -195,6 +195,10 @@ def _link(scenario: Scenario, place: int, recorded: RecordedLinks, link: int) ->
         "delay_to_target_ns": delay,
         "delay_from_target_ns": delay,
         "mtu_bytes": int(recorded.mtu_bytes[link]),
+        "packet_overhead_bytes": int(recorded.overhead_bytes[link]),
+        "header_in_mtu_bytes": int(recorded.header_bytes[link]),
+        "bucket_bytes": int(recorded.bucket_bytes[link]),
+        "packets_per_ack": int(recorded.packets_per_ack[link]),
     }
     return given.model_copy(
         update={name: value for name, value in found.items() if getattr(given, name) is None}
@@ -230,7 +234,7 @@ def link_records(models: tuple[LinkModel, ...]) -> Any:
         ):
             direction.rate_bps = rate
             direction.delay_ns = delay or 0
-            direction.credit_ns = model.bucket_bytes * 8_000_000_000 // rate if rate else 0
+            direction.credit_ns = (model.bucket_bytes or 0) * 8_000_000_000 // rate if rate else 0
             direction.is_postpaid = model.is_postpaid
             direction.segment_bytes = _segment_bytes(model)
             direction.packet_overhead_bytes = model.packet_overhead_bytes
@@ -239,7 +243,7 @@ def link_records(models: tuple[LinkModel, ...]) -> Any:
 
 
 def _segment_bytes(model: LinkModel) -> int:
-    return max(1, (model.mtu_bytes or DEFAULT_MTU_BYTES) - model.header_in_mtu_bytes)
+    return max(1, (model.mtu_bytes or DEFAULT_MTU_BYTES) - (model.header_in_mtu_bytes or 0))
 
 
 def lane_records(network: Network, scenario: Scenario) -> Any:

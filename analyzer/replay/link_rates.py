@@ -1,0 +1,172 @@
+"""The rate of one direction of a link, from the times at which its PDUs were seen.
+
+Three kinds of evidence: a token bucket (or wire) that explains the end of every PDU to a few microseconds,
+long stretches in which the direction was busy throughout, and single large PDUs. Bursts of offloaded segments
+say nothing by themselves. What nothing shows is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.replay.calibrated import Confidence
+from analyzer.replay.token_buckets import GOOD_SHARE_OF_PACKET, LaneTimes, bucket_at, fitted
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+STRETCH_PACKETS = 32
+SETTLING_PACKETS = 3
+LARGE_PDU_PACKETS = 8
+FEWEST = 8
+MAX_RATE_BPS = 10**13
+FINEST_NS = 2_000
+LEAST_WITH_OFFLOAD = 0.95
+SHARP = 1.02
+LARGEST_GAP = 0.25
+"""Share of a packet's time that a lane may rest between two PDUs and still be called busy."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRate:
+    """One direction. ``rate_bps`` counts frames as a kernel does (14 bytes of Ethernet); 0 where not shown.
+
+    ``bucket_bytes`` is 0 where the times do not tell one.
+    """
+
+    rate_bps: float
+    rests_on: str
+    confidence: Confidence = Confidence.LOW
+    low_bps: float = 0.0
+    high_bps: float = 0.0
+    bucket_bytes: int = 0
+
+
+NOT_SHOWN = LaneRate(0.0, "not shown: no transfer was long enough; sending takes no time")
+
+
+def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
+    """The rate that the best evidence gives."""
+    if not len(lane.first_ns):
+        return NOT_SHOWN
+    if has_offload:
+        return _of_offloaded(lane)
+    alone, large = _pdu_rates(lane)
+    if not len(alone):
+        return NOT_SHOWN
+    guess = float(np.median(alone))
+    packet_ns = lane.packet_bytes * 8e9 / guess
+    busy = stretch_rates(lane, guess)
+    if len(busy) >= FEWEST:
+        rate, low, high = densest(busy)
+        if high <= SHARP * low:
+            rests_on = f"{len(busy)} long stretches without a pause"
+            return LaneRate(_limited(rate), rests_on, Confidence.HIGH, low, high, _bucket(lane, rate))
+    fit = fitted(lane, guess)
+    is_good = fit is not None and fit.residual_ns <= max(FINEST_NS, GOOD_SHARE_OF_PACKET * packet_ns)
+    if fit is not None and is_good and fit.is_sharp:
+        rests_on = (
+            f"{fit.count} PDUs end within {fit.residual_ns / 1e3:.0f} us (median) of what a bucket of "
+            f"{fit.bucket_bytes} bytes lets pass at this rate"
+        )
+        return LaneRate(
+            _limited(fit.rate_bps), rests_on, Confidence.HIGH, fit.lowest_bps, fit.highest_bps, fit.bucket_bytes
+        )
+    if len(busy) >= FEWEST:
+        rests_on = f"{len(busy)} long stretches that differ"
+        return LaneRate(_limited(rate), rests_on, Confidence.MEDIUM, low, high, _bucket(lane, rate))
+    if large:
+        return _spread(alone, guess, f"median of {len(alone)} large PDUs", _bucket(lane, guess))
+    if fit is not None and is_good:
+        rests_on = f"{fit.count} short PDUs, never one behind another: rate and bucket cannot be told apart"
+        return LaneRate(
+            _limited(fit.rate_bps), rests_on, Confidence.LOW, fit.lowest_bps, fit.highest_bps, fit.bucket_bytes
+        )
+    low, high = np.percentile(alone, [5, 95])
+    return LaneRate(
+        _limited(guess), f"median of {len(alone)} PDUs of a few packets each; rough", Confidence.LOW, low, high
+    )
+
+
+def _spread(rates: Float64s, rate: float, rests_on: str, bucket: int) -> LaneRate:
+    """A median with its middle half as interval; what scatters more than 5 % is less sure."""
+    low, high = (float(one) for one in np.percentile(rates, [25, 75]))
+    confidence = Confidence.HIGH if high <= 1.05 * low else Confidence.MEDIUM
+    return LaneRate(_limited(rate), rests_on, confidence, low, high, bucket)
+
+
+def _bucket(lane: LaneTimes, rate: float) -> int:
+    """The bucket at a known rate, where it explains the times."""
+    found = bucket_at(lane, rate)
+    if found is None:
+        return 0
+    bucket, residual = found
+    limit = max(FINEST_NS, GOOD_SHARE_OF_PACKET * lane.packet_bytes * 8e9 / rate)
+    return bucket if residual <= limit else 0
+
+
+def densest(rates: Float64s) -> tuple[float, float, float]:
+    """Middle and ends of the shortest interval that holds half of the rates: pauses only make them slower."""
+    ordered = np.sort(rates)
+    half = max(2, len(ordered) // 2)
+    widths = ordered[half - 1 :] - ordered[: len(ordered) - half + 1]
+    place = int(np.argmin(widths))
+    inside = ordered[place : place + half]
+    return float(np.median(inside)), float(inside[0]), float(inside[-1])
+
+
+def _limited(rate: float) -> float:
+    return min(rate, float(MAX_RATE_BPS))
+
+
+def _pdu_rates(lane: LaneTimes) -> tuple[Float64s, bool]:
+    """Rates within PDUs, of large ones where there are enough (then true), else of those of a few packets."""
+    span = lane.end_ns - lane.first_ns
+    for packets, is_large in ((LARGE_PDU_PACKETS, True), (2, False)):
+        chosen = np.flatnonzero((lane.wire_bytes > packets * lane.packet_bytes) & (span > 0))
+        if len(chosen) >= FEWEST:
+            behind_first = lane.wire_bytes[chosen] - np.minimum(lane.packet_bytes, lane.wire_bytes[chosen])
+            return behind_first * 8e9 / span[chosen], is_large
+    return np.zeros(0), False
+
+
+def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
+    """Bytes over time of stretches of some dozens of packets in which the lane never paused, in bit/s.
+
+    Acknowledgements that went the same way count. The first packets behind a pause, which a bucket may let
+    pass for nothing, are left out.
+    """
+    pauses = np.ones(len(lane.first_ns), np.bool_)
+    gap_bytes = (lane.first_ns[1:] - lane.end_ns[:-1]) * guess_bps / 8e9
+    pauses[1:] = gap_bytes > lane.first_bytes[1:] + lane.packet_bytes * LARGEST_GAP
+    sent = np.cumsum(lane.wire_bytes)
+    run_begin = np.maximum.accumulate(np.where(pauses, np.arange(len(pauses)), 0))
+    since_pause = sent - sent[run_begin] + lane.wire_bytes[run_begin]
+    starts = np.searchsorted(sent, sent - STRETCH_PACKETS * lane.packet_bytes, side="right") - 1
+    kept = (starts >= run_begin) & (since_pause[np.maximum(starts, 0)] >= SETTLING_PACKETS * lane.packet_bytes)
+    row = np.flatnonzero(kept)
+    start = starts[row]
+    span = lane.end_ns[row] - lane.end_ns[start]
+    row, start, span = row[span > 0], start[span > 0], span[span > 0]
+    acks = np.searchsorted(lane.ack_ns, lane.end_ns[row]) - np.searchsorted(lane.ack_ns, lane.end_ns[start])
+    rates: Float64s = (sent[row] - sent[start] + acks * lane.ack_bytes) * 8e9 / span
+    return rates
+
+
+def _of_offloaded(lane: LaneTimes) -> LaneRate:
+    """Bursts show a rate only where the lane was saturated half the time: then stretches share one highest."""
+    sent = np.cumsum(lane.wire_bytes)
+    starts = np.searchsorted(sent, sent - STRETCH_PACKETS * lane.packet_bytes, side="right") - 1
+    row = np.flatnonzero(starts >= 0)
+    span = lane.end_ns[row] - lane.end_ns[starts[row]]
+    row, span = row[span > 0], span[span > 0]
+    rates = (sent[row] - sent[starts[row]]) * 8e9 / span
+    if len(rates) >= FEWEST and np.median(lane.wire_bytes) >= lane.packet_bytes:
+        half, high, higher = np.percentile(rates, [50, 90, 98])
+        if higher <= 1.05 * high and half >= LEAST_WITH_OFFLOAD * high:
+            rests_on = f"{len(rates)} long stretches, a tenth of which share this highest rate"
+            return LaneRate(_limited(float(high)), rests_on, Confidence.MEDIUM, float(half), float(higher))
+    return LaneRate(0.0, "not shown: offloaded segments, and never long saturated; sending takes no time")

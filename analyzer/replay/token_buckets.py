@@ -1,0 +1,159 @@
+"""When a token bucket lets packets go, and which bucket explains the times at which PDUs were seen.
+
+A rate limiter of rate R and size B lets a packet of L bytes leave as soon as its bucket holds L: bytes are
+paid for at R, up to B of them in advance (Linux tbf). A wire, seen from its far end, is the same with a bucket
+of one packet, and a first packet that takes its own time. Works on plain arrays; knows no links.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.compilation import njit
+
+Int64s = npt.NDArray[np.int64]
+Float64s = npt.NDArray[np.float64]
+
+MOST_PDUS = 4000
+FEWEST_PDUS = 20
+BUCKET_PACKETS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 2.0, 2.6, 4.0, 8.0, 16.0)
+RATE_STEPS = 120
+SMALLEST_RATE_SHARE = 0.5
+GOOD_SHARE_OF_PACKET = 0.05
+"""A fit is good where half the PDUs end within this share of a packet's time of what it says."""
+EQUALLY_GOOD = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class LaneTimes:
+    """The PDUs of one direction in order of their ends, shape (n,), and what passes there unseen.
+
+    ``first_bytes`` are those of the first packet, 0 where it belongs to the PDU before; ``wire_bytes`` is
+    with all lower layers. ``ack_ns`` are times of acknowledgements, each of ``ack_bytes``.
+    """
+
+    first_ns: Int64s
+    end_ns: Int64s
+    first_bytes: Int64s
+    wire_bytes: Int64s
+    ack_ns: Int64s
+    ack_bytes: int
+    packet_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BucketFit:
+    """The rate and bucket that explain the times best. ``lowest_bps`` to ``highest_bps`` explain them as well."""
+
+    rate_bps: float
+    bucket_bytes: int
+    residual_ns: float
+    lowest_bps: float
+    highest_bps: float
+    count: int
+
+    @property
+    def is_sharp(self) -> bool:
+        """Whether the times tell the rate within some 5 %."""
+        return self.highest_bps <= 1.05 * self.lowest_bps
+
+
+@njit(cache=True, nogil=True)
+def paid_until(
+    first_ns: Int64s,
+    end_ns: Int64s,
+    first_bytes: Int64s,
+    wire_bytes: Int64s,
+    ack_ns: Int64s,
+    ack_bytes: int,
+    ns_per_byte: float,
+    bucket_bytes: int,
+) -> tuple[Float64s, Float64s]:
+    """For each PDU when its first packet could have left at the earliest, and when its last should.
+
+    Both of shape (n,), in ns. What was seen corrects what is known of the bucket as it goes.
+    """
+    count = len(first_ns)
+    could_ns = np.empty(count, np.float64)
+    should_ns = np.empty(count, np.float64)
+    credit = bucket_bytes * ns_per_byte
+    paid = first_ns[0] - 1e18 if count else 0.0
+    ack = 0
+    for row in range(count):
+        first, end = first_ns[row], end_ns[row]
+        while ack < len(ack_ns) and ack_ns[ack] < first:
+            paid = max(paid, float(ack_ns[ack])) + ack_bytes * ns_per_byte
+            ack += 1
+        could_ns[row] = paid + first_bytes[row] * ns_per_byte - credit
+        paid = min(max(paid, float(first)) + first_bytes[row] * ns_per_byte, first + credit)
+        while ack < len(ack_ns) and ack_ns[ack] < end:
+            paid += ack_bytes * ns_per_byte
+            ack += 1
+        paid += (wire_bytes[row] - first_bytes[row]) * ns_per_byte
+        should_ns[row] = max(float(first), paid - credit)
+        if end > first:
+            paid = min(paid, end + credit)
+    return could_ns, should_ns
+
+
+def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
+    """The bucket that explains a lane whose PDUs look as fast as ``fastest_bps``; None for too few PDUs.
+
+    PDUs of several packets are handed over at once, so the bucket alone decides when their last leaves.
+    """
+    part = slice(0, MOST_PDUS)
+    chosen = (lane.wire_bytes > 2 * lane.packet_bytes)[part]
+    if chosen.sum() < FEWEST_PDUS or fastest_bps <= 0:
+        return None
+    origin = int(lane.first_ns[0])
+    end_ns = lane.end_ns[part] - origin
+    columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
+    acks = lane.ack_ns - origin
+
+    def residual(bucket: int, rate: float) -> float:
+        should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate, bucket)[1]
+        return float(np.median(np.abs(end_ns - should)[chosen]))
+
+    found = []
+    for packets in BUCKET_PACKETS:
+        bucket = round(packets * lane.packet_bytes)
+        coarse = fastest_bps * np.geomspace(SMALLEST_RATE_SHARE, 1.05, RATE_STEPS)
+        found.append(_best(residual, bucket, coarse))
+    best = min(found)
+    finer = [round(best[1] * share) for share in (0.94, 0.96, 0.98, 1.02, 1.04, 1.06)]
+    around = best[2] * np.geomspace(0.94, 1.06, RATE_STEPS)
+    found += [_best(residual, bucket, around) for bucket in finer if bucket >= lane.packet_bytes]
+    found.append(_best(residual, best[1], best[2] * np.geomspace(0.99, 1.01, RATE_STEPS)))
+    best = min(found)
+    as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0]]
+    return BucketFit(best[2], best[1], best[0], min(as_good), max(as_good), int(chosen.sum()))
+
+
+def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float] | None:
+    """The bucket in bytes that fits best at a known rate, with its residual in ns; None for too few PDUs."""
+    part = slice(0, MOST_PDUS)
+    chosen = (lane.wire_bytes > 2 * lane.packet_bytes)[part]
+    if chosen.sum() < FEWEST_PDUS or rate_bps <= 0:
+        return None
+    origin = int(lane.first_ns[0])
+    end_ns = lane.end_ns[part] - origin
+    columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
+    acks = lane.ack_ns - origin
+    found = []
+    for packets in np.linspace(1.0, 3.0, 41):
+        bucket = round(float(packets) * lane.packet_bytes)
+        should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate_bps, bucket)[1]
+        found.append((float(np.median(np.abs(end_ns - should)[chosen])), bucket))
+    error, bucket = min(found)
+    return bucket, error
+
+
+def _best(residual: object, bucket: int, rates: Float64s) -> tuple[float, int, float]:
+    """The rate with the smallest residual for one bucket: (residual, bucket, rate)."""
+    assert callable(residual)
+    errors = [residual(bucket, float(rate)) for rate in rates]
+    place = int(np.argmin(errors))
+    return errors[place], bucket, float(rates[place])

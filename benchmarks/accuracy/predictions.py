@@ -1,0 +1,137 @@
+"""From the capture of one measured run to predictions of all others of its workload, and their errors.
+
+Decides what a prediction may know besides the capture: topology and policy of the run to predict, and the rate
+of links that the capture's run did not use. What calibration asks for by name (a queue depth that cannot
+be told) is given too, and counted.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.replay.run import replay_all
+from analyzer.replay.scenario import Scenario
+from analyzer.replay.words import scenario_of
+from analyzer.tables.folder import Outcome, Timeline
+from benchmarks.accuracy.measured import Run
+
+FIGURES = ("iops", "mb_per_s", "lat_p50_ms", "lat_p99_ms", "share_commands_path0")
+SHARE = "share_commands_path0"
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One run as predicted from the capture of another, by the names of ``FIGURES``."""
+
+    source: str
+    run: Run
+    figures: dict[str, float]
+    asked: tuple[str, ...]
+    """What had to be given besides the capture, in words."""
+
+    def error(self, name: str) -> float:
+        """In percent of what was measured; of a share the difference."""
+        measured = self.run.median(name)
+        if name == SHARE:
+            return self.figures[name] - measured
+        return 100 * (self.figures[name] / measured - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FromOneCapture:
+    """All predictions from one capture, and how well the model reproduces the capture itself."""
+
+    source: Run
+    baseline: BaselineError
+    calibration: tuple[dict[str, Any], ...]
+    predictions: tuple[Prediction, ...]
+
+
+def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> FromOneCapture:
+    """Predict ``runs`` from the capture of ``source``; all are of one workload."""
+    scenarios = [scenario_of("as-recorded"), *(_scenario(source, run) for run in runs)]
+    outcomes = replay_all(timeline, scenarios)
+    return FromOneCapture(
+        source,
+        baseline_error(outcomes[0], timeline),
+        tuple(outcomes[0].manifest["calibration"]),
+        tuple(
+            Prediction(source.name, run, figures_of(outcome), _asked(source, run))
+            for run, outcome in zip(runs, outcomes[1:], strict=True)
+        ),
+    )
+
+
+def _scenario(source: Run, run: Run) -> Scenario:
+    return scenario_of(run.words, pacing=f"depth:{run.queue_depth}", links=_links(source, run))
+
+
+def _links(source: Run, run: Run) -> list[dict[str, int]]:
+    """What is given of each link: nothing where the capture has a link of that rate at its place."""
+    return [
+        {}
+        if _is_known(source, path, rate)
+        else {"rate_to_target_bps": rate, "rate_from_target_bps": rate}
+        for path, rate in enumerate(run.rates_bps)
+    ]
+
+
+def _is_known(source: Run, path: int, rate_bps: int) -> bool:
+    place = path % len(source.rates_bps)
+    return source.rates_bps[place] == rate_bps and source.paths_used[place]
+
+
+def _asked(source: Run, run: Run) -> tuple[str, ...]:
+    unknown = [str(path) for path, rate in enumerate(run.rates_bps) if not _is_known(source, path, rate)]
+    return (f"rate of link {', '.join(unknown)}",) if unknown else ()
+
+
+def figures_of(outcome: Outcome) -> dict[str, float]:
+    """The figures of an outcome as the runs were measured: commands that move data, from submit to completion."""
+    moves = np.flatnonzero(outcome.values("requests", "transferred_bytes") > 0)
+    ready = outcome.values("requests", "ready_ns")[moves]
+    completed = outcome.values("requests", "completed_ns", 0)[moves]
+    seconds = (int(completed.max()) - int(ready.min())) / 1e9
+    latency = completed - ready
+    moved = int(outcome.values("requests", "transferred_bytes")[moves].sum())
+    return {
+        "iops": len(moves) / seconds,
+        "mb_per_s": moved / 1e6 / seconds,
+        "lat_p50_ms": _quantile(latency, 0.5) / 1e6,
+        "lat_p99_ms": _quantile(latency, 0.99) / 1e6,
+        SHARE: float((outcome.values("requests", "path_index", -1)[moves] == 0).mean()),
+    }
+
+
+def _quantile(values: npt.NDArray[np.int64], share: float) -> float:
+    """As the runs were measured: of n sorted values the one behind ``share * n`` others."""
+    return float(np.sort(values)[min(len(values) - 1, int(share * len(values)))])
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Pairs of runs that really differ, and how many of them a capture put in the wrong order."""
+
+    pairs: int
+    wrong: tuple[tuple[str, str], ...]
+
+
+def ranking(predictions: Sequence[Prediction], name: str = "iops") -> Ranking:
+    """Hold the order of ``predictions`` against the measured one wherever it exceeds the spread."""
+    pairs, wrong = 0, []
+    for place, one in enumerate(predictions):
+        for other in predictions[place + 1 :]:
+            difference = one.run.median(name) - other.run.median(name)
+            if abs(difference) <= max(one.run.spread(name), other.run.spread(name)):
+                continue
+            pairs += 1
+            if math.copysign(1, difference) * (one.figures[name] - other.figures[name]) <= 0:
+                wrong.append((one.run.configuration, other.run.configuration))
+    return Ranking(pairs, tuple(wrong))
