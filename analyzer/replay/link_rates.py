@@ -73,7 +73,12 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
             f"{fit.bucket_bytes} bytes lets pass at this rate"
         )
         return LaneRate(
-            _limited(fit.rate_bps), rests_on, Confidence.HIGH, fit.lowest_bps, fit.highest_bps, fit.bucket_bytes
+            _limited(fit.rate_bps),
+            rests_on,
+            Confidence.HIGH,
+            fit.lowest_bps,
+            fit.highest_bps,
+            fit.bucket_bytes,
         )
     if len(busy) >= FEWEST:
         rests_on = f"{len(busy)} long stretches that differ"
@@ -83,11 +88,20 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
     if fit is not None and is_good:
         rests_on = f"{fit.count} short PDUs, never one behind another: rate and bucket cannot be told apart"
         return LaneRate(
-            _limited(fit.rate_bps), rests_on, Confidence.LOW, fit.lowest_bps, fit.highest_bps, fit.bucket_bytes
+            _limited(fit.rate_bps),
+            rests_on,
+            Confidence.LOW,
+            fit.lowest_bps,
+            fit.highest_bps,
+            fit.bucket_bytes,
         )
     low, high = np.percentile(alone, [5, 95])
     return LaneRate(
-        _limited(guess), f"median of {len(alone)} PDUs of a few packets each; rough", Confidence.LOW, low, high
+        _limited(guess),
+        f"median of {len(alone)} PDUs of a few packets each; rough",
+        Confidence.LOW,
+        low,
+        high,
     )
 
 
@@ -146,7 +160,9 @@ def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
     run_begin = np.maximum.accumulate(np.where(pauses, np.arange(len(pauses)), 0))
     since_pause = sent - sent[run_begin] + lane.wire_bytes[run_begin]
     starts = np.searchsorted(sent, sent - STRETCH_PACKETS * lane.packet_bytes, side="right") - 1
-    kept = (starts >= run_begin) & (since_pause[np.maximum(starts, 0)] >= SETTLING_PACKETS * lane.packet_bytes)
+    kept = (starts >= run_begin) & (
+        since_pause[np.maximum(starts, 0)] >= SETTLING_PACKETS * lane.packet_bytes
+    )
     row = np.flatnonzero(kept)
     start = starts[row]
     span = lane.end_ns[row] - lane.end_ns[start]

@@ -73,8 +73,8 @@ def _busy_since(timeline: Timeline, links: RecordedLinks) -> Int64s:
     pdus = links.pdus
     since = timeline.values("tasks", "command_ns").astype(np.int64)
     commands = np.flatnonzero((pdus.opcode == SCSI_COMMAND) & (pdus.task >= 0))
-    queued = commands[pdus.busy_since_ns[commands] < pdus.begin_ns[commands]]
-    np.minimum.at(since, pdus.task[queued], pdus.busy_since_ns[queued])
+    queued = commands[~pdus.is_free[commands]]
+    np.minimum.at(since, pdus.task[queued], pdus.since_ns[queued])
     return since
 
 

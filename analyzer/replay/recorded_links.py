@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.link_rates import LaneRate, lane_rate
-from analyzer.replay.token_buckets import LaneTimes
+from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Float64s = npt.NDArray[np.float64]
 
 FRAME_BYTES = 14
 """Ethernet without preamble, check sequence and gap: how a rate limiter in the kernel counts a packet."""
@@ -29,6 +30,9 @@ TIME_STAMPS = 12
 DEFAULT_MTU_BYTES = 1500
 ORDINARY_MTUS = range(1280, 9217)
 TOLERANCE_NS = 2_000
+ORDINARY_PAUSE_PERCENT = 99
+LEAST_FREE_SHARE = 0.1
+"""Where fewer PDUs of a lane were free to go, it was as good as always busy, and none is believed."""
 MOST_PACKETS_PER_ACK = 64
 
 
@@ -47,23 +51,23 @@ class PduColumns:
     """The PDUs of the timeline, shape (pdus,), in order of link, direction and end.
 
     ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers, ``first_bytes`` those of its first
-    packet, 0 where that packet belongs to the PDU before; ``task`` is -1 for none. ``begin_ns`` is when it
-    began to be sent: in one go at the rate of its lane up to ``end_ns``, or with its first packet, whichever is
-    earlier. ``busy_since_ns`` is since when its lane was busy without a pause of more than a packet.
+    packet, 0 where that packet belongs to the PDU before; ``task`` is -1 for none. ``ready_ns`` is when its sender
+    had it at the latest: exactly then where ``is_free``, for the lane would have let it go sooner. Else it had
+    to wait behind what was sent since ``since_ns`` (0 where that is not known), and may have been ready at any
+    time from then on.
     """
 
     lane: Int64s
     first_ns: Int64s
     end_ns: Int64s
-    begin_ns: Int64s
-    busy_since_ns: Int64s
+    ready_ns: Int64s
+    since_ns: Int64s
+    is_free: Bools
     wire_bytes: Int64s
     first_bytes: Int64s
     opcode: Int64s
     data_bytes: Int64s
     task: Int64s
-    packet_ns: Int64s
-    """Shape (lanes,): what one full packet takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,9 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
     rtt = _round_trips(timeline, link_of, names, values)
     pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
     per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
-    found = [_lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack) for lane in range(2 * len(names))]
+    found = [
+        _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack) for lane in range(2 * len(names))
+    ]
     kinds = _kinds_of_links(found, rtt, mtu, names, values)
     rates = _rates(found, kinds, mtu, names, values)
     overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
@@ -124,7 +130,7 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
         rtt,
         rates[0::2],
         rates[1::2],
-        _with_beginnings(pdus, rates, mtu + overhead - header),
+        _with_readiness(pdus, rates, kinds, mtu + FRAME_BYTES, header, per_ack),
         tuple(values),
         tuple(Endpoints(str(one[0]), int(one[1]), str(one[2]), int(one[3])) for one in endpoints),
     )
@@ -206,14 +212,14 @@ def _pdu_columns(
         lane,
         first,
         end,
-        end,
-        end,
+        first,
+        first,
+        np.ones(len(lane), np.bool_),
         wire,
         np.where(continues, 0, np.minimum(wire, segment + overhead)),
         timeline.values("pdus", "opcode").astype(np.int64)[order],
         data[order],
         task[order],
-        packet_ns=np.zeros(0, np.int64),
     )
 
 
@@ -236,7 +242,11 @@ def _packets_per_ack(
         share = with_data / bare if bare > 0 else 0.0
         is_told = 1 <= share + 0.5 and round(share) <= MOST_PACKETS_PER_ACK and with_data > 100
         found[link] = max(1, round(share)) if is_told else 0
-        rests_on = "packets recorded against packets that the PDUs fill" if is_told else "not shown: taken to be free"
+        rests_on = (
+            "packets recorded against packets that the PDUs fill"
+            if is_told
+            else "not shown: taken to be free"
+        )
         values.append(
             CalibratedValue(
                 f"packets per acknowledgement, {name}",
@@ -370,14 +380,41 @@ def _rates(
     return rates
 
 
-def _with_beginnings(pdus: PduColumns, rates: Int64s, full_bytes: Int64s) -> PduColumns:
-    """The same PDUs with ``begin_ns``, ``busy_since_ns`` and ``packet_ns`` worked out."""
-    rate = rates[pdus.lane]
-    taken = np.where(rate > 0, pdus.wire_bytes * 8e9 / np.maximum(rate, 1), 0).astype(np.int64)
-    packet_ns = np.where(rates > 0, np.repeat(full_bytes, 2) * 8e9 / np.maximum(rates, 1), 0).astype(np.int64)
-    begin = np.minimum(pdus.end_ns - taken, pdus.first_ns)
-    is_pause = np.ones(len(begin), np.bool_)
-    pause = packet_ns[pdus.lane[1:]] + TOLERANCE_NS
-    is_pause[1:] = (begin[1:] - pdus.end_ns[:-1] > pause) | (pdus.lane[1:] != pdus.lane[:-1])
-    stretch = np.maximum.accumulate(np.where(is_pause, np.arange(len(begin)), 0))
-    return replace(pdus, begin_ns=begin, busy_since_ns=begin[stretch], packet_ns=packet_ns)
+def _ordinary_pause_ns(late_ns: Float64s, wire_bytes: Int64s, packet_bytes: int) -> float:
+    """How long a lane pauses with bytes at hand, from PDUs of several packets: they end that much late.
+
+    TCP waits for acknowledgements, timers are late. Only a longer pause says that there was nothing to send.
+    """
+    several = late_ns[wire_bytes > packet_bytes]
+    if not len(several):
+        return float(TOLERANCE_NS)
+    return max(float(TOLERANCE_NS), float(np.percentile(several, ORDINARY_PAUSE_PERCENT)))
+
+
+def _with_readiness(
+    pdus: PduColumns, rates: Int64s, buckets: Int64s, packet_bytes: Int64s, header: Int64s, per_ack: Int64s
+) -> PduColumns:
+    """The same PDUs with ``ready_ns``, ``since_ns`` and ``is_free`` worked out, lane by lane."""
+    ready, free = pdus.first_ns.copy(), np.ones(len(pdus.first_ns), np.bool_)
+    for lane in range(len(rates)):
+        link = lane // 2
+        rows = np.flatnonzero(pdus.lane == lane)
+        ns_per_byte = 8e9 / rates[lane] if rates[lane] else 0.0
+        back = np.flatnonzero(pdus.lane == lane ^ 1)
+        acks = _ack_times(pdus, back, int(packet_bytes[link]), int(per_ack[link]))
+        columns = (pdus.first_ns[rows], pdus.end_ns[rows], pdus.first_bytes[rows], pdus.wire_bytes[rows])
+        ack_bytes = int(header[link]) + FRAME_BYTES
+        could_ns, should_ns = paid_until(*columns, acks, ack_bytes, ns_per_byte, int(buckets[link]))
+        free[rows] = columns[0] > could_ns + _ordinary_pause_ns(
+            columns[1] - should_ns, columns[3], packet_bytes[link]
+        )
+        free[rows] &= (columns[2] > 0) | (rates[lane] == 0)
+        if len(rows) and free[rows].mean() < LEAST_FREE_SHARE:
+            free[rows] = False
+        alone = np.maximum(columns[2] - buckets[link], 0) * ns_per_byte
+        ready[rows] -= alone.astype(np.int64)
+    is_first = np.ones(len(free), np.bool_)
+    is_first[1:] = pdus.lane[1:] != pdus.lane[:-1]
+    begins = np.maximum.accumulate(np.where(free | is_first, np.arange(len(free)), 0))
+    since = np.where(free[begins], np.minimum(ready, ready[begins]), 0)
+    return replace(pdus, ready_ns=ready, since_ns=since, is_free=free)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.replay.calibrated import CalibratedValue
-from analyzer.replay.recorded_links import TOLERANCE_NS, RecordedLinks
+from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.tables.folder import Timeline
 
 Int64s = npt.NDArray[np.int64]
@@ -23,6 +23,8 @@ Bools = npt.NDArray[np.bool_]
 DATA_OUT, SCSI_RESPONSE, DATA_IN, R2T = 0x05, 0x21, 0x25, 0x31
 ENOUGH_EXACT = 0.2
 SHORTEST_PERCENT = 1
+STALL_SHARE = 0.2
+KINDS_OF_DIRECTION = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +42,14 @@ class ServiceTimes:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """When certain PDUs of each task began to be sent, shape (tasks,), or nothing where it has none.
+    """When the first of certain PDUs of each task was ready to be sent, shape (tasks,).
 
-    ``earliest_ns`` is since when the lane had been busy: the sender cannot have had them ready
-    before, or they would have gone. ``is_alone`` where nothing of another task was right before them.
+    ``ready_ns`` at the latest, ``since_ns`` at the earliest; ``is_exact`` where the first of them is right.
     """
 
-    began_ns: Int64s
-    earliest_ns: Int64s
-    is_alone: Bools
+    ready_ns: Int64s
+    since_ns: Int64s
+    is_exact: Bools
     is_present: Bools
 
 
@@ -60,7 +61,7 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     released = timeline.values("tasks", "command_last_ns") + timeline.values("tasks", "order_wait_ns")
     is_answer = (pdus.opcode == DATA_IN) | (pdus.opcode == SCSI_RESPONSE)
     answer = _sent(links, np.flatnonzero(is_answer & (pdus.task >= 0)), tasks)
-    visible = _visible_round_trips(links, link, answer.began_ns - released, answer.is_present)
+    visible = _visible_round_trips(links, link, answer.ready_ns - released, answer.is_present)
     whole = released.copy()
     is_write = timeline.values("tasks", "direction") == "write"
     came = is_write & ~timeline.is_null("tasks", "last_data_ns")
@@ -79,7 +80,7 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     own_status[pdus.task[statuses]] = True
     sense[pdus.task[statuses]] = pdus.data_bytes[statuses]
     shown = answer.is_present & responded
-    values = _values(links, visible, service[shown], int((shown & answer.is_alone).sum()))
+    values = _values(links, visible, service[shown], int((shown & answer.is_exact).sum()))
     return ServiceTimes(service, grant, turnaround, own_status, sense, visible, values)
 
 
@@ -98,51 +99,49 @@ def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kind
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
-    """When the PDUs ``rows`` of each task began to be sent: as if in one go up to their last end."""
+    """When the first of the PDUs ``rows`` of each task was ready.
+
+    A target that sends its answer slower than the link would carry it is taken to have begun that much later.
+    """
     pdus = links.pdus
-    began = np.zeros(tasks, np.int64)
-    earliest = np.zeros(tasks, np.int64)
-    is_alone = np.zeros(tasks, np.bool_)
+    ready = np.zeros(tasks, np.int64)
+    since = np.zeros(tasks, np.int64)
+    is_exact = np.zeros(tasks, np.bool_)
     is_present = np.zeros(tasks, np.bool_)
     if not len(rows):
-        return _Sent(began, earliest, is_alone, is_present)
-    owner = pdus.task[rows]
-    taken = np.zeros(tasks, np.int64)
-    np.add.at(taken, owner, pdus.end_ns[rows] - pdus.begin_ns[rows])
-    last_row = np.full(tasks, -1, np.int64)
-    np.maximum.at(last_row, owner, rows)  # rows of a lane are in order of their ends
+        return _Sent(ready, since, is_exact, is_present)
+    owner, first = np.unique(pdus.task[rows], return_index=True)
+    last = len(rows) - 1 - np.unique(pdus.task[rows][::-1], return_index=True)[1]
+    first, last = rows[first], rows[last]
+    stalled = _stalled_ns(links, first, last)
     is_present[owner] = True
-    last = last_row[is_present]
-    began[is_present] = pdus.end_ns[last] - taken[is_present]
-    since = np.full(tasks, np.iinfo(np.int64).max)
-    np.minimum.at(since, owner, pdus.busy_since_ns[rows])
-    earliest[is_present] = np.minimum(since, began)[is_present]
-    before = _end_of_another_before(links)[last]
-    pause = pdus.packet_ns[pdus.lane[last]] + TOLERANCE_NS
-    is_alone[is_present] = before < began[is_present] - pause
-    return _Sent(began, earliest, is_alone, is_present)
+    ready[owner] = pdus.ready_ns[first] + stalled
+    since[owner] = pdus.since_ns[first]
+    is_exact[owner] = pdus.is_free[first]
+    return _Sent(ready, since, is_exact, is_present)
+
+
+def _stalled_ns(links: RecordedLinks, first: Int64s, last: Int64s) -> Int64s:
+    """How much longer the PDUs from ``first`` to ``last`` took than all that the lane carried meanwhile.
+
+    Nothing where it is little: acknowledgements and the jitter of the sender explain so much.
+    """
+    pdus = links.pdus
+    rates = np.stack([links.rate_to_target_bps, links.rate_from_target_bps], axis=1).reshape(-1)
+    rate = rates[pdus.lane[first]]
+    sent = np.cumsum(pdus.wire_bytes)
+    carried = (sent[last] - sent[first] + pdus.wire_bytes[first]) * 8e9 / np.maximum(rate, 1)
+    span = pdus.end_ns[last] - pdus.first_ns[first]
+    stalled = np.where(rate > 0, span - carried, 0).astype(np.int64)
+    return np.where((stalled > STALL_SHARE * span) & (pdus.end_ns[last] > pdus.end_ns[first]), stalled, 0)
 
 
 def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> Int64s:
     """The time from ``from_ns`` to the sending, for every task, as well as it is shown."""
-    longest = np.maximum(sent.began_ns - from_ns, 0)
-    shortest = np.maximum(sent.earliest_ns - from_ns, 0)
+    longest = np.maximum(sent.ready_ns - from_ns, 0)
+    shortest = np.maximum(sent.since_ns - from_ns, 0)
     is_limit = sent.is_present & is_whole
-    return _completed_by_kind(shortest, longest, is_limit & sent.is_alone, is_limit, kinds)
-
-
-def _end_of_another_before(links: RecordedLinks) -> Int64s:
-    """For each PDU the end of the latest before it in its lane of another task; -1 for none."""
-    pdus = links.pdus
-    count = len(pdus.task)
-    place = np.arange(count)
-    changes = np.ones(count, np.bool_)
-    changes[1:] = (pdus.task[1:] != pdus.task[:-1]) | (pdus.lane[1:] != pdus.lane[:-1])
-    run_begins = np.maximum.accumulate(np.where(changes, place, 0))
-    before = run_begins - 1
-    is_same_lane = (before >= 0) & (pdus.lane[np.maximum(before, 0)] == pdus.lane)
-    ends: Int64s = np.where(is_same_lane, pdus.end_ns[np.maximum(before, 0)], -1)
-    return ends
+    return _completed_by_kind(shortest, longest, is_limit & sent.is_exact, is_limit, kinds)
 
 
 def _visible_round_trips(
@@ -162,7 +161,9 @@ def _kinds(timeline: Timeline) -> Int64s:
     operation = timeline.arrow["tasks"].column("operation").unify_dictionaries().combine_chunks()
     codes = np.asarray(operation.indices.to_numpy(zero_copy_only=False), np.int64)
     length = np.maximum(timeline.values("tasks", "expected_bytes"), 1)
-    kinds: Int64s = codes * 64 + np.log2(length).astype(np.int64)
+    moves = (timeline.values("tasks", "direction") == "write").astype(np.int64)
+    moves += 2 * (timeline.values("tasks", "direction") == "none")
+    kinds: Int64s = moves * KINDS_OF_DIRECTION + codes * 64 + np.log2(length).astype(np.int64)
     return kinds
 
 
@@ -173,18 +174,28 @@ def _completed_by_kind(
 
     Where enough tasks of a kind are exact, the others take their median, within their limits. Where
     the link was nearly always busy, even the exact ones are suspect (TCP waits for acknowledgements
-    then): all tasks of the kind take the shortest times shown, within what they show themselves.
-    Tasks that show nothing take what their kind has.
+    then): all such tasks of one direction take the shortest times that any kind of them shows, within what
+    they show themselves. Tasks that show nothing take what their kind has.
     """
     result = np.zeros(len(shown), np.int64)
     everything = _usual(shown, is_exact, is_limit)
-    for kind in np.unique(kinds):
+    hidden: dict[int, list[int]] = {}
+    usual: dict[int, int] = {}
+    for kind in np.unique(kinds).tolist():
+        limited = (kinds == kind) & is_limit
+        exact = limited & is_exact
+        usual[kind] = _usual(shown, exact, limited) if limited.any() else everything
+        if limited.any() and not _is_enough(exact, limited):
+            hidden.setdefault(kind // KINDS_OF_DIRECTION, []).append(usual[kind])
+    for kind, value in usual.items():
         mine = kinds == kind
         limited, exact = mine & is_limit, mine & is_exact
-        usual = _usual(shown, exact, limited) if limited.any() else everything
-        result[mine] = usual
-        result[limited] = np.clip(usual, np.where(exact, 0, shortest)[limited], shown[limited])
-        if _is_enough(exact, limited):
+        is_enough = _is_enough(exact, limited)
+        if limited.any() and not is_enough:
+            value = min(hidden[kind // KINDS_OF_DIRECTION])
+        result[mine] = value
+        result[limited] = np.clip(value, np.where(exact, 0, shortest)[limited], shown[limited])
+        if is_enough:
             result[exact] = shown[exact]
     return result
 

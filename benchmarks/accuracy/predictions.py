@@ -76,9 +76,7 @@ def _scenario(source: Run, run: Run) -> Scenario:
 def _links(source: Run, run: Run) -> list[dict[str, int]]:
     """What is given of each link: nothing where the capture has a link of that rate at its place."""
     return [
-        {}
-        if _is_known(source, path, rate)
-        else {"rate_to_target_bps": rate, "rate_from_target_bps": rate}
+        {} if _is_known(source, path, rate) else {"rate_to_target_bps": rate, "rate_from_target_bps": rate}
         for path, rate in enumerate(run.rates_bps)
     ]
 
