@@ -24,6 +24,7 @@ from analyzer.replay.state import (
     DATA_DUE,
     DEPTH,
     GOOD,
+    IS_POOLED,
     LOG_EPISODES,
     LOG_EVENTS,
     LOG_TRANSFERS,
@@ -280,15 +281,17 @@ def free_place(
 @engine_step
 def post_following(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Post the request that waited for this one, or the next of the list in its place."""
+    counters = world.counters
     following = int64(world.requests[request].follower)
-    at = now
-    if world.counters[DEPTH] > 0:
-        following = world.counters[NEXT_IN_LIST]
-        world.counters[NEXT_IN_LIST] += 1
+    if counters[DEPTH] > 0:
+        following = counters[NEXT_IN_LIST]
+        counters[NEXT_IN_LIST] += 1
         if following >= len(world.requests):
             following = NONE
-    elif following != NONE:
-        at += world.requests[following].after_ns
+    elif counters[IS_POOLED] > 0 and following != NONE:
+        following = counters[NEXT_IN_LIST]
+        if following != NONE:
+            counters[NEXT_IN_LIST] = world.requests[following].next_unprompted
     if following != NONE:
         world.progress[following].stream = world.progress[request].stream
-        post(queue, at, READY, following, NOTHING, NOTHING)
+        post(queue, now + world.requests[following].after_ns, READY, following, NOTHING, NOTHING)

@@ -34,7 +34,7 @@ LARGEST_GAP = 0.25
 class LaneRate:
     """One direction. ``rate_bps`` counts frames as a kernel does (14 bytes of Ethernet); 0 where not shown.
 
-    ``bucket_bytes`` is 0 where the times do not tell one.
+    ``bucket_bytes`` is 0 where the times do not tell one, and may be larger where ``is_bucket_open``.
     """
 
     rate_bps: float
@@ -43,6 +43,7 @@ class LaneRate:
     low_bps: float = 0.0
     high_bps: float = 0.0
     bucket_bytes: int = 0
+    is_bucket_open: bool = False
 
 
 NOT_SHOWN = LaneRate(0.0, "not shown: no transfer was long enough; sending takes no time")
@@ -79,6 +80,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
             fit.lowest_bps,
             fit.highest_bps,
             fit.bucket_bytes,
+            fit.is_bucket_open,
         )
     if len(busy) >= FEWEST:
         rests_on = f"{len(busy)} long stretches that differ"
@@ -94,6 +96,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
             fit.lowest_bps,
             fit.highest_bps,
             fit.bucket_bytes,
+            fit.is_bucket_open,
         )
     low, high = np.percentile(alone, [5, 95])
     return LaneRate(
@@ -173,7 +176,7 @@ def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
 
 
 def _of_offloaded(lane: LaneTimes) -> LaneRate:
-    """Bursts show a rate only where the lane was saturated half the time: then stretches share one highest."""
+    """Bursts show a rate only where the lane was saturated half the time."""
     sent = np.cumsum(lane.wire_bytes)
     starts = np.searchsorted(sent, sent - STRETCH_PACKETS * lane.packet_bytes, side="right") - 1
     row = np.flatnonzero(starts >= 0)

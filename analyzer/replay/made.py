@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from analyzer.replay.agreements import Agreement
+from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.pacing import Pacing
+from analyzer.replay.queue_depth import QueueDepth
 from analyzer.replay.recorded_links import Endpoints
 from analyzer.replay.scenario import LinkModel, Scenario
 from analyzer.replay.state import NONE
@@ -19,6 +21,7 @@ from analyzer.replay.workload import Host, Workload
 
 BLOCK_BYTES = 512
 FIRST_PORT = 50_000
+UNLIMITED = QueueDepth(None, 0, CalibratedValue("queue depth", None, "requests", "made"))
 WIRE = LinkModel(
     rate_to_target_bps=10**9,
     rate_from_target_bps=10**9,
@@ -73,7 +76,9 @@ def made_workload(requests: int, **columns: Any) -> Workload:
             column("predecessor", np.int32, NONE),
             column("think_ns", np.int64),
             np.ones(requests, np.bool_),
+            np.zeros(requests, np.int64),
         ),
+        queue_depth=UNLIMITED,
         assumptions=(),
     )
     if columns:

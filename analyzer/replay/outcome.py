@@ -87,10 +87,7 @@ def outcome_of(
         "scenario": scenario.model_dump(mode="json"),
         "links": [link.model_dump(mode="json") for link in network.links],
         "assumptions": list(assumptions),
-        "calibration": [
-            {"name": one.name, "value": one.value, "unit": one.unit, "rests_on": one.rests_on}
-            for one in values
-        ],
+        "calibration": [one.as_json() for one in values],
         "replayed_events": int(world.counters[EVENTS]),
         "digest": f"{int(world.counters[DIGEST]):016x}",
         "episodes_not_kept": int(world.log[0, LOG_EPISODES]) - len(logged(world.log, LOG_EPISODES)),

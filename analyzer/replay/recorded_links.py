@@ -31,6 +31,9 @@ DEFAULT_MTU_BYTES = 1500
 ORDINARY_MTUS = range(1280, 9217)
 TOLERANCE_NS = 2_000
 ORDINARY_PAUSE_PERCENT = 99
+LOADED = 0.5
+"""From this utilisation on a lane may be what its senders wait for."""
+REST_PACKETS = 64
 LEAST_FREE_SHARE = 0.1
 """Where fewer PDUs of a lane were free to go, it was as good as always busy, and none is believed."""
 MOST_PACKETS_PER_ACK = 64
@@ -50,11 +53,11 @@ class Endpoints:
 class PduColumns:
     """The PDUs of the timeline, shape (pdus,), in order of link, direction and end.
 
-    ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers, ``first_bytes`` those of its first
-    packet, 0 where that packet belongs to the PDU before; ``task`` is -1 for none. ``ready_ns`` is when its sender
-    had it at the latest: exactly then where ``is_free``, for the lane would have let it go sooner. Else it had
-    to wait behind what was sent since ``since_ns`` (0 where that is not known), and may have been ready at any
-    time from then on.
+    ``lane`` is 2 * link + from_target; ``wire_bytes`` counts the lower layers, ``first_bytes`` those of its
+    first packet, 0 where that packet belongs to the PDU before; ``task`` is -1 for none. ``ready_ns`` is
+    when its sender had it at the latest: exactly then where ``is_free``, for the lane would have let it go
+    sooner. Else it had to wait behind what was sent since ``since_ns``, and may have been ready at any time
+    from then on.
     """
 
     lane: Int64s
@@ -68,15 +71,17 @@ class PduColumns:
     opcode: Int64s
     data_bytes: Int64s
     task: Int64s
+    is_always_busy: Bools
+    """Shape (lanes,): so few PDUs found the lane free that what they show of their sender is not believed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedLinks:
     """The links, each column of shape (links,) but for ``link_of_connection`` (connections,).
 
-    ``overhead_bytes`` is what a packet carries besides the stream, ``header_bytes`` the part of it that counts
-    towards the MTU. ``bucket_bytes`` is 0 for a wire. ``packets_per_ack`` is 0 where acknowledgements
-    cannot be told.
+    ``overhead_bytes`` is what a packet carries besides the stream, ``header_bytes`` the part of it that
+    counts towards the MTU. ``bucket_bytes`` is 0 for a wire. ``packets_per_ack`` is 0 where
+    acknowledgements cannot be told.
     """
 
     names: tuple[str, ...]
@@ -220,6 +225,7 @@ def _pdu_columns(
         timeline.values("pdus", "opcode").astype(np.int64)[order],
         data[order],
         task[order],
+        np.zeros(0, np.bool_),
     )
 
 
@@ -240,7 +246,7 @@ def _packets_per_ack(
         with_data = max(filled, 1.0)
         bare = float(packets[link_of == link].sum()) - with_data
         share = with_data / bare if bare > 0 else 0.0
-        is_told = 1 <= share + 0.5 and round(share) <= MOST_PACKETS_PER_ACK and with_data > 100
+        is_told = share + 0.5 >= 1 and round(share) <= MOST_PACKETS_PER_ACK and with_data > 100
         found[link] = max(1, round(share)) if is_told else 0
         rests_on = (
             "packets recorded against packets that the PDUs fill"
@@ -257,7 +263,8 @@ def _packets_per_ack(
                 key="links.packets_per_ack",
             )
         )
-    return found
+    shown = found[found > 0]
+    return np.where((found == 0) & (len(shown) > 0), int(np.median(shown)) if len(shown) else 0, found)
 
 
 def _lane_rate(
@@ -320,28 +327,39 @@ def _kinds_of_links(
         shown += [one.bucket_bytes for one in lanes if one.bucket_bytes and is_limited[link]]
     buckets = np.zeros(len(names), np.int64)
     for link, name in enumerate(names):
-        own = [one.bucket_bytes for one in found[2 * link : 2 * link + 2] if one.bucket_bytes]
-        if not is_limited[link]:
-            rests_on = "a wire: nothing shows that packets pass before their time"
-            values.append(
-                CalibratedValue(
-                    f"token bucket, {name}", None, "bytes", rests_on, Confidence.MEDIUM, key="links.bucket"
-                )
+        lanes = [one for one in found[2 * link : 2 * link + 2] if one.rate_bps]
+        own = [one.bucket_bytes for one in lanes if one.bucket_bytes]
+        is_open = any(one.is_bucket_open for one in lanes)
+        confidence, low, high = Confidence.LOW, None, None
+        if is_limited[link] and own:
+            buckets[link] = int(np.median(own))
+            rests_on = (
+                "a round trip shorter than its packets take at the rate; size from what passed behind rests"
             )
-            continue
-        bucket = int(np.median(own or shown or [int(mtu[link]) + FRAME_BYTES]))
-        buckets[link] = bucket
-        rests_on = "a round trip shorter than its packets take at the rate; "
-        rests_on += "size from what passed behind idle times" if own else "size "
-        rests_on += "" if own else "as of another link" if shown else "assumed: one packet"
+            confidence, low, high = Confidence.HIGH, float(min(own)), float(max(own))
+            if is_open:
+                rests_on += ", which were too short to fill a larger one"
+                confidence, high = Confidence.LOW, None
+        elif shown and (is_limited[link] or not lanes):
+            buckets[link] = int(np.median(shown))
+            rests_on = "assumed: as of another link"
+        elif is_limited[link]:
+            buckets[link] = int(mtu[link]) + FRAME_BYTES
+            rests_on = "a round trip shorter than its packets take at the rate; size assumed: one packet"
+            low = float(buckets[link])
+        else:
+            rests_on = "a wire: nothing shows that packets pass before their time"
+            confidence = Confidence.MEDIUM if lanes else Confidence.LOW
         values.append(
             CalibratedValue(
                 f"token bucket, {name}",
-                bucket,
+                int(buckets[link]) or None,
                 "bytes",
                 rests_on,
-                Confidence.HIGH if own else Confidence.LOW,
-                key="links.bucket",
+                confidence,
+                low,
+                high,
+                "links.bucket",
             )
         )
     return buckets
@@ -356,21 +374,24 @@ def _rates(
 ) -> Int64s:
     """The rate of each lane in bit/s: as shown, else as of the other direction, else none."""
     rates = np.zeros(len(found), np.int64)
+    fastest = max(found, key=lambda one: one.rate_bps, default=None)
     for lane, shown in enumerate(found):
         link, way = lane // 2, "from target" if lane % 2 else "to target"
         # On a wire preamble, check sequence and gap are sent too, so its rate is that much higher.
         scale = 1.0 if buckets[link] else (mtu[link] + WIRE_BYTES) / (mtu[link] + FRAME_BYTES)
         other = found[lane ^ 1]
-        is_lent = shown.rate_bps == 0 and other.rate_bps > 0
-        one = replace(other, confidence=Confidence.LOW) if is_lent else shown
+        one = shown
+        if shown.rate_bps == 0 and other.rate_bps > 0:
+            one = replace(other, rests_on="assumed: as in the other direction", confidence=Confidence.LOW)
+        elif shown.rate_bps == 0 and fastest is not None and fastest.rate_bps > 0:
+            one = replace(fastest, rests_on="assumed: as of another link", confidence=Confidence.LOW)
         rates[lane] = round(one.rate_bps * scale)
-        rests_on = "assumed: as in the other direction" if is_lent else one.rests_on
         values.append(
             CalibratedValue(
                 f"rate {way}, {names[link]}",
                 int(rates[lane]) or None,
                 "bit/s",
-                rests_on,
+                one.rests_on,
                 one.confidence,
                 one.low_bps * scale if one.rate_bps else None,
                 one.high_bps * scale if one.rate_bps else None,
@@ -380,15 +401,22 @@ def _rates(
     return rates
 
 
+def _utilisation(end_ns: Int64s, sending_ns: Float64s, packet_ns: float) -> float:
+    """The share of its time that a lane was sending; of a long rest only the beginning counts."""
+    if not len(end_ns):
+        return 0.0
+    passed = np.minimum(np.diff(end_ns), sending_ns[1:] + REST_PACKETS * packet_ns)
+    total = float(passed.sum() + sending_ns[0])
+    return float(sending_ns.sum()) / total if total > 0 else 0.0
+
+
 def _ordinary_pause_ns(late_ns: Float64s, wire_bytes: Int64s, packet_bytes: int) -> float:
     """How long a lane pauses with bytes at hand, from PDUs of several packets: they end that much late.
 
     TCP waits for acknowledgements, timers are late. Only a longer pause says that there was nothing to send.
     """
     several = late_ns[wire_bytes > packet_bytes]
-    if not len(several):
-        return float(TOLERANCE_NS)
-    return max(float(TOLERANCE_NS), float(np.percentile(several, ORDINARY_PAUSE_PERCENT)))
+    return float(np.percentile(several, ORDINARY_PAUSE_PERCENT)) if len(several) else 0.0
 
 
 def _with_readiness(
@@ -396,6 +424,7 @@ def _with_readiness(
 ) -> PduColumns:
     """The same PDUs with ``ready_ns``, ``since_ns`` and ``is_free`` worked out, lane by lane."""
     ready, free = pdus.first_ns.copy(), np.ones(len(pdus.first_ns), np.bool_)
+    is_busy = np.zeros(len(rates), np.bool_)
     for lane in range(len(rates)):
         link = lane // 2
         rows = np.flatnonzero(pdus.lane == lane)
@@ -405,16 +434,20 @@ def _with_readiness(
         columns = (pdus.first_ns[rows], pdus.end_ns[rows], pdus.first_bytes[rows], pdus.wire_bytes[rows])
         ack_bytes = int(header[link]) + FRAME_BYTES
         could_ns, should_ns = paid_until(*columns, acks, ack_bytes, ns_per_byte, int(buckets[link]))
-        free[rows] = columns[0] > could_ns + _ordinary_pause_ns(
-            columns[1] - should_ns, columns[3], packet_bytes[link]
-        )
+        packet_ns = packet_bytes[link] * ns_per_byte
+        is_loaded = _utilisation(columns[1], columns[3] * ns_per_byte, packet_ns) >= LOADED
+        tolerance = packet_ns + TOLERANCE_NS
+        if is_loaded:
+            tolerance = max(
+                tolerance, _ordinary_pause_ns(columns[1] - should_ns, columns[3], packet_bytes[link])
+            )
+        free[rows] = columns[0] > could_ns + tolerance
         free[rows] &= (columns[2] > 0) | (rates[lane] == 0)
-        if len(rows) and free[rows].mean() < LEAST_FREE_SHARE:
-            free[rows] = False
+        is_busy[lane] = is_loaded and bool(free[rows].mean() < LEAST_FREE_SHARE)
         alone = np.maximum(columns[2] - buckets[link], 0) * ns_per_byte
         ready[rows] -= alone.astype(np.int64)
     is_first = np.ones(len(free), np.bool_)
     is_first[1:] = pdus.lane[1:] != pdus.lane[:-1]
     begins = np.maximum.accumulate(np.where(free | is_first, np.arange(len(free)), 0))
-    since = np.where(free[begins], np.minimum(ready, ready[begins]), 0)
-    return replace(pdus, ready_ns=ready, since_ns=since, is_free=free)
+    since = np.minimum(ready, ready[begins])
+    return replace(pdus, ready_ns=ready, since_ns=since, is_free=free, is_always_busy=is_busy)

@@ -21,6 +21,7 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay import engine
 from analyzer.replay.agreements import Agreement, agreements_of
 from analyzer.replay.assumptions import assumptions_of
+from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
 from analyzer.replay.made import made_network, made_workload
 from analyzer.replay.outcome import outcome_of
@@ -33,7 +34,6 @@ from analyzer.replay.policies.interface import (
     example_arguments,
     example_completion,
 )
-from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
 from analyzer.replay.scenario import Pacing, Scenario
 from analyzer.replay.service_times import service_times
@@ -44,6 +44,7 @@ from analyzer.replay.state import (
     DEPTH,
     ENDED,
     FIRST_BIN_NS,
+    IS_POOLED,
     NEXT_IN_LIST,
     NEXT_UNPROMPTED,
     NONE,
@@ -164,7 +165,12 @@ def _calibrated(timeline: Timeline) -> _Calibrated:
     service = service_times(timeline, recorded)
     workload = workload_of(timeline, recorded, service)
     agreements, windows = agreements_of(timeline)
-    return _Calibrated(recorded, workload, agreements, recorded.values + service.values + windows)
+    return _Calibrated(
+        recorded,
+        workload,
+        agreements,
+        (*recorded.values, *service.values, *windows, workload.queue_depth.value),
+    )
 
 
 def _outcome(
@@ -199,16 +205,10 @@ def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> Non
 def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int64s) -> World:
     """The arrays that the engine works on, at the moment before anything happens."""
     schedulers = schedulers_of(network, scenario, workload)
-    paced = scenario.pacing is Pacing.CLOSED
-    predecessor = workload.pacing.predecessor if paced else np.full(len(workload), NONE, np.int32)
-    after = np.where(predecessor == NONE, workload.issued_ns, workload.pacing.think_ns)
+    waits = _waits(workload, scenario)
+    after = np.where(waits.is_unprompted, workload.issued_ns, waits.think_ns)
     if scenario.time_scale != 1:
         after = np.rint(after * scenario.time_scale).astype(np.int64)
-    if scenario.pacing is Pacing.DEPTH:
-        after = np.zeros(len(workload), np.int64)
-    follower = np.full(len(workload), NONE, np.int32)
-    waiting = np.flatnonzero(predecessor != NONE)
-    follower[predecessor[waiting]] = waiting
     service = workload.service_ns
     if scenario.target.service_ns is not None:
         service = np.full(len(workload), scenario.target.service_ns, np.int64)
@@ -218,7 +218,12 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     counters[DEPTH] = scenario.depth or 0
     counters[SEED] = scenario.seed
     counters[BIN_NS] = FIRST_BIN_NS
-    counters[NEXT_UNPROMPTED], next_unprompted = _unprompted(predecessor, after, scenario)
+    counters[IS_POOLED] = waits.is_pooled
+    following = np.full(len(workload), NONE, np.int32)
+    unprompted = np.flatnonzero(waits.is_unprompted)
+    counters[NEXT_UNPROMPTED] = _chain(unprompted[np.argsort(after[unprompted], kind="stable")], following)
+    if waits.is_pooled:
+        counters[NEXT_IN_LIST] = _chain(np.flatnonzero(~waits.is_unprompted), following)
     links = link_records(network.links)
     outer_scopes = workload.luns if scenario.is_by_session else len(workload.hosts)
     return World(
@@ -240,9 +245,9 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
             turnaround_ns=workload.turnaround_ns,
             service_ns=service,
             recorded_path=workload.recorded_path,
-            predecessor=predecessor,
-            follower=follower,
-            next_unprompted=next_unprompted,
+            predecessor=waits.predecessor,
+            follower=waits.follower,
+            next_unprompted=following,
             after_ns=after,
         ),
         progress=fresh_progress(len(workload)),
@@ -263,15 +268,48 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     )
 
 
-def _unprompted(predecessor: Any, after: Any, scenario: Scenario) -> tuple[int, Any]:
-    """The first request that waits for no other, and the next of each of them, in order of time."""
-    following = np.full(len(predecessor), NONE, np.int32)
-    free = np.flatnonzero(predecessor == NONE)
-    if scenario.pacing is Pacing.DEPTH or not len(free):
-        return NONE, following
-    free = free[np.argsort(after[free], kind="stable")]
-    following[free[:-1]] = free[1:]
-    return int(free[0]), following
+class _Waits(NamedTuple):
+    """What each request waits for, shape (requests,): nothing, a predecessor, or where pooled its turn.
+
+    ``follower`` is NONE for a request whose completion brings no other.
+    """
+
+    predecessor: Any
+    follower: Any
+    think_ns: Any
+    is_unprompted: Any
+    is_pooled: bool
+
+
+def _waits(workload: Workload, scenario: Scenario) -> _Waits:
+    """The waits of a pacing. Pooled requests take their turn at any completion, to keep the depth."""
+    count = len(workload)
+    predecessor, follower = np.full(count, NONE, np.int32), np.full(count, NONE, np.int32)
+    usual = workload.queue_depth
+    if scenario.pacing is Pacing.DEPTH:
+        none = np.zeros(count, np.bool_)
+        return _Waits(predecessor, follower, np.full(count, usual.think_ns), none, False)
+    if scenario.pacing is Pacing.RECORDED:
+        return _Waits(predecessor, follower, workload.pacing.think_ns, np.ones(count, np.bool_), False)
+    if usual.depth is None:
+        predecessor = workload.pacing.predecessor
+        waiting = np.flatnonzero(predecessor != NONE)
+        follower[predecessor[waiting]] = waiting
+        return _Waits(predecessor, follower, workload.pacing.think_ns, predecessor == NONE, False)
+    moves_data = workload.read_bytes + workload.write_bytes > 0
+    begun = int(np.searchsorted(np.cumsum(moves_data), usual.depth)) + 1
+    is_first = np.arange(count) < begun
+    think = np.where(workload.pacing.predecessor == NONE, usual.think_ns, workload.pacing.think_ns)
+    # In a pool only NONE or not matters: who waits, and whose completion brings the next.
+    predecessor[~is_first] = 0
+    follower[moves_data | ~is_first] = 0
+    return _Waits(predecessor, follower, think, is_first, True)
+
+
+def _chain(members: Any, following: Any) -> int:
+    """Write into ``following`` what comes behind each of ``members``, and give the first of them or NONE."""
+    following[members[:-1]] = members[1:]
+    return int(members[0]) if len(members) else NONE
 
 
 def _options(scenario: Scenario) -> Any:

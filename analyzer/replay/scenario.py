@@ -83,7 +83,7 @@ class LinkModel(_Value):
 
     @property
     def on_a_wire(self) -> LinkModel:
-        """The same with what is open as on Ethernet with IPv4 and TCP's time stamps, acknowledgements free."""
+        """The same with what is open as on Ethernet with IPv4 and TCP's time stamps."""
         usual = {
             "packet_overhead_bytes": 90,
             "header_in_mtu_bytes": 52,

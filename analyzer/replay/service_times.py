@@ -116,8 +116,9 @@ def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
     stalled = _stalled_ns(links, first, last)
     is_present[owner] = True
     ready[owner] = pdus.ready_ns[first] + stalled
-    since[owner] = pdus.since_ns[first]
-    is_exact[owner] = pdus.is_free[first]
+    is_busy = pdus.is_always_busy[pdus.lane[first]]
+    since[owner] = np.where(is_busy, 0, pdus.since_ns[first])
+    is_exact[owner] = pdus.is_free[first] & ~is_busy
     return _Sent(ready, since, is_exact, is_present)
 
 

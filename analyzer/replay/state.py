@@ -120,11 +120,11 @@ REQUEST = _record(
 )
 """What is asked, never written to by a replay.
 
-``after_ns`` is the delay behind the completion of ``predecessor``, or the time of asking where there
-is none; ``follower`` is the request that has this one as its predecessor, ``next_unprompted`` the next
-in time of those that wait for no other. ``grant_ns`` is what the
-target takes to ask for data of a write, ``turnaround_ns`` what the initiator takes to answer an R2T,
-``service_ns`` what passes between the last byte of a request and its status.
+``after_ns`` is the delay behind the completion of ``predecessor``, or the time of asking where there is
+none; ``follower`` is the request that has this one as its predecessor, ``next_unprompted`` the next in time
+of those that wait for no other, or of those that do where any completion brings the next (IS_POOLED).
+``grant_ns`` is what the target takes to ask for data of a write, ``turnaround_ns`` what the initiator takes
+to answer an R2T, ``service_ns`` what passes between the last byte of a request and its status.
 """
 
 PROGRESS = _record(
@@ -321,7 +321,7 @@ TASK_SET_FULL = np.int64(4)
 COMMAND_REFUSED = np.int64(5)
 
 # Counters of the engine, and what it returns.
-COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS = (
+COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS, IS_POOLED = (
     0,
     1,
     2,
@@ -331,8 +331,9 @@ COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, B
     6,
     7,
     8,
+    9,
 )
-COUNTERS = 9
+COUNTERS = 10
 ENDED, PAUSED, QUEUE_FULL, WRONG_PATH = 0, 1, 2, 3
 
 

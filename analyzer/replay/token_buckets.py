@@ -1,8 +1,8 @@
 """When a token bucket lets packets go, and which bucket explains the times at which PDUs were seen.
 
 A rate limiter of rate R and size B lets a packet of L bytes leave as soon as its bucket holds L: bytes are
-paid for at R, up to B of them in advance (Linux tbf). A wire, seen from its far end, is the same with a bucket
-of one packet, and a first packet that takes its own time. Works on plain arrays; knows no links.
+paid for at R, up to B of them in advance (Linux tbf). A wire, seen from its far end, is the same with a
+bucket of one packet, and a first packet that takes its own time. Works on plain arrays; knows no links.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ Float64s = npt.NDArray[np.float64]
 MOST_PDUS = 4000
 FEWEST_PDUS = 20
 BUCKET_PACKETS = (1.0, 1.1, 1.2, 1.3, 1.4, 1.6, 2.0, 2.6, 4.0, 8.0, 16.0)
-RATE_STEPS = 120
+RATE_STEPS = 80
 SMALLEST_RATE_SHARE = 0.5
 GOOD_SHARE_OF_PACKET = 0.05
 """A fit is good where half the PDUs end within this share of a packet's time of what it says."""
 EQUALLY_GOOD = 1.25
+LARGER_BUCKETS = (1.25, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class LaneTimes:
 
 @dataclass(frozen=True, slots=True)
 class BucketFit:
-    """The rate and bucket that explain the times best. ``lowest_bps`` to ``highest_bps`` explain them as well."""
+    """The rate and bucket that explain the times best, and the rates that explain them as well.
+
+    ``is_bucket_open`` where any larger bucket would do too: the lane never rested long enough to fill it.
+    """
 
     rate_bps: float
     bucket_bytes: int
@@ -54,6 +58,7 @@ class BucketFit:
     lowest_bps: float
     highest_bps: float
     count: int
+    is_bucket_open: bool = False
 
     @property
     def is_sharp(self) -> bool:
@@ -129,7 +134,9 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     found.append(_best(residual, best[1], best[2] * np.geomspace(0.99, 1.01, RATE_STEPS)))
     best = min(found)
     as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0]]
-    return BucketFit(best[2], best[1], best[0], min(as_good), max(as_good), int(chosen.sum()))
+    larger = min(residual(round(best[1] * share), best[2]) for share in LARGER_BUCKETS)
+    is_open = larger <= EQUALLY_GOOD * best[0]
+    return BucketFit(best[2], best[1], best[0], min(as_good), max(as_good), int(chosen.sum()), is_open)
 
 
 def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float] | None:

@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
-from analyzer.replay.pacing import Pacing, issues, linked
+from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
+from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.service_times import ServiceTimes
-from analyzer.replay.state import ATTRIBUTES, SIMPLE
+from analyzer.replay.state import ATTRIBUTES, NONE, SIMPLE
 from analyzer.tables.folder import Timeline
 
 Int32s = npt.NDArray[np.int32]
@@ -66,6 +67,7 @@ class Workload:
     recorded_path: Int32s
     issued_ns: Int64s
     pacing: Pacing
+    queue_depth: QueueDepth
     assumptions: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -78,30 +80,20 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     total = timeline.arrow["tasks"].num_rows
     if not len(chosen):
         raise UnusableInputError("the recording holds no SCSI command; there is nothing to replay")
-    issue = issues(timeline, links)
-    is_chosen = np.zeros(total, np.bool_)
-    is_chosen[chosen] = True
-    task = issue.order[is_chosen[issue.order]]
-    connection = timeline.values("tasks", "connection_index")[task]
+    spans = spans_of(timeline, links)
     hosts, host_of_session = _hosts(timeline)
+    stream_of, luns = _streams(timeline, host_of_session)
+    task, pacing = _paced(timeline, links, service, spans, chosen, stream_of)
+    connection = timeline.values("tasks", "connection_index")[task]
     host = host_of_session[timeline.values("tasks", "session_index")[task]]
     place = np.full(timeline.arrow["connections"].num_rows, -1, np.int32)
     for owner in hosts:
         place[list(owner.connections)] = np.arange(len(owner.connections), dtype=np.int32)
-    luns, lun_index = np.unique(
-        np.stack([host.astype(np.uint64), timeline.values("tasks", "lun")[task].astype(np.uint64)]),
-        axis=1,
-        return_inverse=True,
-    )
-    stream = lun_index.reshape(-1).astype(np.int64)
+    stream = stream_of[task]
     device_of_lun = _devices(timeline, luns, host_of_session)
     device = device_of_lun[stream]
     responded = ~timeline.is_null("tasks", "response_ns")[task]
-    begin = int(issue.latest_ns[task].min())
-    completed = np.where(responded, timeline.values("tasks", "response_ns", 0)[task] - begin, -1)
-    issued = issue.latest_ns[task] - begin
-    link = links.link_of_connection[connection]
-    unseen = links.rtt_ns[link] - service.visible_rtt_ns[link]
+    begin = int(pacing.issued_ns.min())
     read_bytes, write_bytes = _data(timeline, task, responded)
     return Workload(
         begin_ns=begin,
@@ -124,9 +116,70 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         grant_ns=service.grant_ns[task],
         turnaround_ns=service.turnaround_ns[task],
         recorded_path=place[connection],
-        issued_ns=issued,
-        pacing=linked(issue.earliest_ns[task] - begin, issued, completed, stream, unseen),
+        issued_ns=pacing.issued_ns - begin,
+        pacing=pacing,
+        queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
+    )
+
+
+def _streams(timeline: Timeline, host_of_session: Int32s) -> tuple[Int64s, npt.NDArray[np.uint64]]:
+    """The stream of each task (host and logical unit), and both of each stream, shape (2, streams)."""
+    session = timeline.values("tasks", "session_index")
+    pairs = np.stack([host_of_session[session].astype(np.uint64), timeline.values("tasks", "lun")])
+    luns, stream = np.unique(pairs, axis=1, return_inverse=True)
+    return stream.reshape(-1).astype(np.int64), luns
+
+
+def _paced(
+    timeline: Timeline,
+    links: RecordedLinks,
+    service: ServiceTimes,
+    spans: Spans,
+    chosen: Int64s,
+    stream_of: Int64s,
+) -> tuple[Int64s, Pacing]:
+    """The tasks in order of asking, with what each waited for."""
+    session = timeline.values("tasks", "session_index")[chosen].astype(np.int64)
+    in_order = chosen[np.lexsort((spans.rank[chosen], spans.latest_ns[chosen], session))]
+    stream = stream_of[in_order]
+    _, group = np.unique(
+        timeline.values("tasks", "session_index")[in_order].astype(np.int64) * (int(stream.max()) + 1)
+        + stream,
+        return_inverse=True,
+    )
+    responded = ~timeline.is_null("tasks", "response_ns")[in_order]
+    link = links.link_of_connection[timeline.values("tasks", "connection_index")[in_order]]
+    found = paced(
+        spans.earliest_ns[in_order],
+        spans.latest_ns[in_order],
+        np.where(responded, timeline.values("tasks", "response_ns", 0)[in_order], -1),
+        spans.is_seen[in_order],
+        group.reshape(-1).astype(np.int64),
+        stream,
+        links.rtt_ns[link] - service.visible_rtt_ns[link],
+    )
+    order = np.lexsort((spans.rank[in_order], found.issued_ns))
+    place = np.empty(len(order), np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    waited_for = found.predecessor[order]
+    predecessor = np.where(waited_for == NONE, NONE, place[np.maximum(waited_for, 0)]).astype(np.int32)
+    pacing = Pacing(predecessor, found.think_ns[order], found.is_exact[order], found.issued_ns[order])
+    return in_order[order], pacing
+
+
+def _queue_depth(
+    timeline: Timeline, task: Int64s, stream: Int64s, spans: Spans, pacing: Pacing, moves_data: Bools
+) -> QueueDepth:
+    responded = ~timeline.is_null("tasks", "response_ns")[task]
+    return queue_depth(
+        pacing.issued_ns,
+        np.where(responded, timeline.values("tasks", "response_ns", 0)[task], -1),
+        pacing.predecessor,
+        pacing.think_ns,
+        stream,
+        moves_data,
+        pacing.is_exact | spans.is_acknowledging[task],
     )
 
 

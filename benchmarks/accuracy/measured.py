@@ -1,8 +1,8 @@
 """Runs that were really made: a folder of captures, each beside what was measured of it.
 
 A folder holds for each run ``NAME.result.json`` (parameters, links, negotiated keys, ``median`` and
-``spread_pct`` of its repeats) and where it was captured ``NAME.pcapng.zst``; NAME is WORKLOAD-CONFIGURATION. The
-lab of this project (``benchmarks.lab``) writes such folders.
+``spread_pct`` of its repeats) and where it was captured ``NAME.pcapng.zst``; NAME is
+WORKLOAD-CONFIGURATION. The lab of this project (``benchmarks.lab``) writes such folders.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """From the capture of one measured run to predictions of all others of its workload, and their errors.
 
-Decides what a prediction may know besides the capture: topology and policy of the run to predict, and the rate
-of links that the capture's run did not use. What calibration asks for by name (a queue depth that cannot
-be told) is given too, and counted.
+Decides what a prediction may know besides the capture: topology and policy of the run to predict, and the
+rate of links that the capture's run did not use. What calibration asks for by name (a queue depth that
+cannot be told) is given too, and counted.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> From
 
 
 def _scenario(source: Run, run: Run) -> Scenario:
-    return scenario_of(run.words, pacing=f"depth:{run.queue_depth}", links=_links(source, run))
+    return scenario_of(run.words, links=_links(source, run))
 
 
 def _links(source: Run, run: Run) -> list[dict[str, int]]:
@@ -92,7 +92,7 @@ def _asked(source: Run, run: Run) -> tuple[str, ...]:
 
 
 def figures_of(outcome: Outcome) -> dict[str, float]:
-    """The figures of an outcome as the runs were measured: commands that move data, from submit to completion."""
+    """The figures of an outcome as the runs were measured: of commands that move data, from their asking."""
     moves = np.flatnonzero(outcome.values("requests", "transferred_bytes") > 0)
     ready = outcome.values("requests", "ready_ns")[moves]
     completed = outcome.values("requests", "completed_ns", 0)[moves]

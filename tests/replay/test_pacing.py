@@ -1,53 +1,108 @@
-"""Which completion a request waited for, and how long it thought."""
+"""When requests were asked for, which completion each waited for, and how long it thought."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from analyzer.replay.pacing import linked
+from analyzer.replay.pacing import paced
+from analyzer.replay.queue_depth import queue_depth
 
 
-def link(issued, completed, *, earliest=None, stream=None, unseen=0):
-    issued = np.array(issued)
-    count = len(issued)
-    return linked(
-        issued if earliest is None else np.array(earliest),
-        issued,
+def pace(latest, completed, *, earliest=None, group=None, stream=None, seen=None, unseen=0):
+    """Requests in order of asking within their group; those that are not ``seen`` have a span."""
+    count = len(latest)
+    latest = np.array(latest)
+    return paced(
+        np.zeros(count, np.int64) if earliest is None else np.array(earliest),
+        latest,
         np.array(completed),
+        np.ones(count, np.bool_) if seen is None else np.array(seen),
+        np.zeros(count, np.int64) if group is None else np.array(group),
         np.zeros(count, np.int64) if stream is None else np.array(stream),
         np.full(count, unseen),
     )
 
 
 def test_a_chain_at_depth_one_is_found_with_its_think_times():
-    pacing = link([0, 110, 250], [100, 200, 300])
+    pacing = pace([0, 110, 250], [100, 200, 300])
     assert pacing.predecessor.tolist() == [-1, 0, 1]
     assert pacing.think_ns.tolist() == [0, 10, 50]
 
 
 def test_each_completion_brings_at_most_one_request():
-    pacing = link([0, 0, 101, 102, 103], [100, 90, 500, 500, 500])
+    pacing = pace([0, 0, 101, 102, 103], [100, 90, 500, 500, 500])
     assert pacing.predecessor.tolist() == [-1, -1, 0, 1, -1]
 
 
 def test_streams_are_not_mixed():
-    pacing = link([0, 0, 50, 60], [40, 30, 90, 90], stream=[0, 1, 1, 0])
+    pacing = pace([0, 0, 50, 60], [40, 30, 90, 90], stream=[0, 1, 1, 0], group=[0, 1, 1, 0])
     assert pacing.predecessor.tolist() == [-1, -1, 1, 0]
 
 
 def test_a_request_without_response_is_waited_for_by_none():
-    assert link([0, 50], [-1, 90]).predecessor.tolist() == [-1, -1]
+    assert pace([0, 50], [-1, 90]).predecessor.tolist() == [-1, -1]
 
 
 def test_nothing_waits_for_itself_even_if_it_completed_when_it_was_issued():
-    assert link([10, 10], [10, 10]).predecessor.tolist() == [-1, -1]
+    assert pace([10, 10], [10, 10]).predecessor.tolist() == [-1, -1]
 
 
 def test_time_between_recorder_and_initiator_is_no_thinking():
-    assert link([0, 110], [100, 200], unseen=4).think_ns.tolist() == [0, 6]
+    assert pace([0, 110], [100, 200], unseen=4).think_ns.tolist() == [0, 6]
 
 
-def test_a_command_seen_behind_other_data_takes_the_usual_think_time_within_its_bounds():
-    """The third left at 390, but may have been asked for since 305; the others thought for 10."""
-    pacing = link([0, 110, 390, 510], [100, 300, 500, 600], earliest=[0, 110, 305, 510])
-    assert pacing.think_ns.tolist() == [0, 10, 10, 10]
+def test_a_command_that_waited_unseen_was_asked_for_behind_the_status_that_it_acknowledges():
+    """Two writes at depth 2: the third left at 195, but acknowledges the first status and not the second."""
+    pacing = pace(
+        [0, 0, 199, 299], [100, 200, 300, 400], earliest=[0, 0, 100, 200], seen=[True, True, False, False]
+    )
+    assert pacing.predecessor.tolist() == [-1, -1, 0, 1]
+    assert pacing.issued_ns.tolist() == [0, 0, 100, 200]
+
+
+def test_of_two_sessions_the_span_that_ends_first_takes_a_completion():
+    """The status at 100 falls into both spans; that of the second session has no other."""
+    pacing = pace(
+        [0, 250, 0, 150],
+        [100, 300, 200, 400],
+        earliest=[0, 50, 0, 60],
+        seen=[True, False, True, False],
+        group=[0, 0, 1, 1],
+    )
+    assert pacing.predecessor.tolist() == [-1, 2, -1, 0]
+
+
+def depth_of(issued, completed, known=True):
+    count = len(issued)
+    return queue_depth(
+        np.array(issued),
+        np.array(completed),
+        np.full(count, -1, np.int32),
+        np.zeros(count, np.int64),
+        np.zeros(count, np.int64),
+        np.ones(count, np.bool_),
+        np.full(count, known),
+    )
+
+
+@pytest.mark.parametrize("depth", [1, 2, 8, 16])
+def test_a_number_outstanding_that_stands_still_is_the_queue_depth(depth):
+    completed = np.arange(1, 201) * 1000
+    issued = np.concatenate([np.zeros(depth, np.int64), completed[: 200 - depth]])
+    found = depth_of(issued, completed)
+    assert found.depth == depth
+    assert found.value.confidence == "high"
+
+
+def test_requests_at_times_of_their_own_have_no_queue_depth():
+    issued = np.cumsum(np.tile([10, 10, 10, 970], 50))
+    found = depth_of(issued, issued + 500)
+    assert found.depth is None
+    assert "moves between" in found.value.rests_on
+
+
+def test_a_depth_that_rests_on_commands_behind_others_alone_is_not_believed():
+    completed = np.arange(1, 201) * 1000
+    issued = np.concatenate([[0, 0], completed[:198]])
+    assert depth_of(issued, completed, known=False).value.confidence == "low"

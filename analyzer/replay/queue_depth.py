@@ -1,0 +1,84 @@
+"""How many commands the application kept outstanding, from when it asked and when it was answered.
+
+An application with a limit of its own asks for the next command when any of those outstanding completes: the
+number in flight stands at the limit, and a replay has to keep it whichever path is faster. Where the number
+moves, each request waits for the one that it followed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.replay.calibrated import CalibratedValue, Confidence
+from analyzer.replay.state import NONE
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+FEWEST_REQUESTS = 20
+LEAST_SHARE = 0.6
+SURE_SHARE = 0.9
+ALONE = 0.95
+HIDDEN_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """``depth`` is None where no limit shows; ``think_ns`` is the usual time from completion to request."""
+
+    depth: int | None
+    think_ns: int
+    value: CalibratedValue
+
+
+def queue_depth(
+    issued_ns: Int64s,
+    completed_ns: Int64s,
+    predecessor: npt.NDArray[np.int32],
+    think_ns: Int64s,
+    stream: Int64s,
+    moves_data: Bools,
+    is_known: Bools,
+) -> QueueDepth:
+    """Find the limit of one stream that has nearly all requests; all arguments of shape (requests,).
+
+    ``completed_ns`` is -1 where nothing completed; ``is_known`` where the time of asking rests on the
+    capture.
+    """
+    counts = np.bincount(stream[moves_data]) if moves_data.any() else np.zeros(1, np.int64)
+    chosen = moves_data & (stream == int(np.argmax(counts)))
+    total = int(chosen.sum())
+    if total < FEWEST_REQUESTS or total < ALONE * moves_data.sum():
+        return _none("not one stream of requests to one logical unit: each waits for what it followed")
+    done = np.sort(completed_ns[chosen & (completed_ns >= 0)])
+    asked = np.sort(issued_ns[chosen])
+    in_flight = np.arange(1, total + 1) - np.searchsorted(done, asked, side="right")
+    depths, times = np.unique(in_flight, return_counts=True)
+    depth = int(depths[np.argmax(times)])
+    # Two that complete together, or are asked for in the other order than it seems, count one less or more.
+    share = float((np.abs(in_flight - depth) <= (1 if depth > 2 else 0)).mean())
+    if share < LEAST_SHARE:
+        return _none(f"the number outstanding moves between {depths.min()} and {depths.max()}")
+    linked = chosen & (predecessor != NONE)
+    think = int(np.median(think_ns[linked])) if linked.any() else 0
+    hidden = 1 - float(is_known[chosen].mean())
+    confidence = Confidence.HIGH if share >= SURE_SHARE else Confidence.MEDIUM
+    rests_on = f"{depth} outstanding at {share:.0%} of {total} requests"
+    if hidden > HIDDEN_SHARE:
+        rests_on += f", {hidden:.0%} of which left behind others and show nothing of when they were asked for"
+        confidence = Confidence.LOW
+    low, high = (float(one) for one in np.percentile(in_flight, [10, 90]))
+    value = CalibratedValue(
+        "queue depth of the application", depth, "requests", rests_on, confidence, low, high, "pacing"
+    )
+    return QueueDepth(depth, think, value)
+
+
+def _none(rests_on: str) -> QueueDepth:
+    value = CalibratedValue(
+        "queue depth of the application", None, "requests", rests_on, Confidence.LOW, key="pacing"
+    )
+    return QueueDepth(None, 0, value)
