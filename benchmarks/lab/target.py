@@ -46,17 +46,21 @@ def running_tgt(
     portal: str | None = None,
     name: str = TARGET_NAME,
     unit_bytes: int = 32 << 20,
+    is_tape: bool = False,
     keys: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run tgt over a sparse file of ``unit_bytes`` in ``folder``; kill it and remove the file afterwards.
 
-    Without ``portal`` (``address:port``) it listens on every address of its namespace. Raises
-    UnusableInputError where it does not start or refuses a key.
+    ``is_tape`` makes it a tape drive with a cartridge in it. Without ``portal`` (``address:port``) it listens
+    on every address of its namespace. Raises UnusableInputError where it does not start or refuses a key.
     """
     disk = folder / "disk.img"
-    with disk.open("wb") as file:
-        file.truncate(unit_bytes)
+    if is_tape:
+        _make_cartridge(disk, unit_bytes)
+    else:
+        with disk.open("wb") as file:
+            file.truncate(unit_bytes)
     # The control number names a socket of tgt; the path of it is ours, so numbers never meet.
     control = "1"
     tgt_environment = {**os.environ, **(environment or {}), "TGT_IPC_SOCKET": str(folder / "tgt")}
@@ -84,7 +88,8 @@ def running_tgt(
     try:
         wait_for(lambda: administer("--op", "new", *target, "-T", name), "tgt did not start")
         unit = ("--mode", "logicalunit", "--tid", "1", "--lun", str(LUN))
-        require("--op", "new", *unit, "-b", str(disk))
+        kind = ("--device-type", "tape", "--bstype", "ssc") if is_tape else ()
+        require("--op", "new", *unit, "-b", str(disk), *kind)
         for key, value in (keys or {}).items():
             require("--op", "update", *target, "--name", key, "--value", value)
         require("--op", "bind", *target, "-I", "ALL")
@@ -92,3 +97,22 @@ def running_tgt(
     finally:
         stop(server, signal.SIGKILL)
         disk.unlink(missing_ok=True)
+
+
+def _make_cartridge(image: Path, size_bytes: int) -> None:
+    """An empty tape; raises UnusableInputError where tgt cannot make one."""
+    words = [
+        "--op",
+        "new",
+        "--device-type",
+        "tape",
+        "--barcode",
+        "LAB001",
+        "--type",
+        "data",
+        "--thin-provisioning",
+    ]
+    size = ["--size", str(size_bytes >> 20), "--file", str(image)]
+    done = subprocess.run([tool("tgtimg"), *words, *size], capture_output=True, check=False, timeout=10)
+    if done.returncode:
+        raise UnusableInputError(done.stderr.decode(errors="replace").strip(), source="tgtimg")

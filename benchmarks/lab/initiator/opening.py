@@ -81,7 +81,7 @@ def _log_in(keys: dict[str, str], path: int, isid: bytes, sessions: list[Session
     record["t_login_start"] = time.time()
     start = {"leading": session is None, "itt": login.task_tag, "cmdsn": login.cmd_sn, "portal": portal}
     events.append({"t": record["t_login_start"], "event": "login", "phase": "start", **start, **said})
-    _converse(wire, login)
+    converse(wire, login)
     record["t_ffp"] = time.time()
     agreed = login.agreed()
     wire.has_header_digest = agreed["HeaderDigest"] == "CRC32C"
@@ -103,8 +103,11 @@ def _log_in(keys: dict[str, str], path: int, isid: bytes, sessions: list[Session
     sessions.append(session)
 
 
-def _converse(wire: Wire, login: Login) -> None:
-    """Exchange login requests and responses until the connection is in full feature phase."""
+def converse(wire: Wire, login: Login) -> None:
+    """Exchange login requests and responses until the connection is in full feature phase.
+
+    Raises ConnectionLostError where it does not come so far in time, and what ``Login`` raises.
+    """
     end = time.monotonic() + STEP_DEADLINE_S
     wire.queue(login.first_request())
     while not login.is_done:
@@ -133,7 +136,7 @@ def _test_once(session: Session) -> Command:
     command.submitted_at = time.time()
     first = session.connections[0]
     session.submit(command, first, INITIAL, command.submitted_at)
-    _step_until(session, first, lambda: command.completed_at is not None)
+    step_until(session, first, lambda: command.completed_at is not None)
     return command
 
 
@@ -146,7 +149,7 @@ def log_out(session: Session, events: Events) -> None:
         tag = session.log_out(first)
         event |= {"itt": tag, "cmdsn": session.next_cmd_sn, "immediate": True, "cid": first.cid}
         try:
-            _step_until(session, first, lambda: tag in session.answers)
+            step_until(session, first, lambda: tag in session.answers)
             event |= {"t_response": time.time(), "response": session.answers[tag]["response"]}
         except (ConnectionLostError, ProtocolError) as error:
             event["failed"] = str(error)
@@ -157,7 +160,8 @@ def log_out(session: Session, events: Events) -> None:
         connection.record |= {"t_closed": time.time(), "how_closed": "logout:0", "state": "closed"}
 
 
-def _step_until(session: Session, connection: Connection, is_reached: Callable[[], bool]) -> None:
+def step_until(session: Session, connection: Connection, is_reached: Callable[[], bool]) -> None:
+    """Exchange PDUs until something has come about. Raises ConnectionLostError where it does not in time."""
     end = time.monotonic() + STEP_DEADLINE_S
     while not is_reached():
         if time.monotonic() > end:
