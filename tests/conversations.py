@@ -247,12 +247,22 @@ class Conversation:
         self.say(connection, header, is_complete=is_complete)
 
     def data_out(
-        self, connection: int, tag: int, length: int, *, transfer_tag: int = NO_TAG, is_final: bool = True
+        self,
+        connection: int,
+        tag: int,
+        length: int,
+        *,
+        transfer_tag: int = NO_TAG,
+        is_final: bool = True,
+        offset: int = 0,
+        segment: bytes = b"",
     ) -> None:
         data_sn = self._count("data-out", tag, transfer_tag)
         flags = 0x80 if is_final else 0
-        header = struct.pack(">BBHI8xII4xI4xIII", 0x05, flags, 0, length, tag, transfer_tag, 0, data_sn, 0, 0)
-        self.say(connection, header)
+        header = struct.pack(
+            ">BBHI8xII4xI4xIII", 0x05, flags, 0, length, tag, transfer_tag, 0, data_sn, offset, 0
+        )
+        self.say(connection, header, segment)
 
     def r2t(self, connection: int, tag: int, length: int, *, transfer_tag: int = 5) -> None:
         header = struct.pack(

@@ -77,8 +77,8 @@ class PduColumns:
     """Kept AHS bytes at ``segment_offset``."""
     segment_bytes: npt.NDArray[np.int32]
     """Kept data bytes behind the AHS: the whole segment of login, text, SCSI response (sense),
-    reject, async and NOP PDUs up to the decoder's limit, and of PERSISTENT RESERVE OUT commands (the keys);
-    0 for Data-In, Data-Out and all other commands."""
+    reject, async and NOP PDUs up to the decoder's limit, and of PERSISTENT RESERVE OUT commands and their
+    Data-Outs (the keys); 0 for Data-In, other Data-Outs and all other commands."""
     segments: npt.NDArray[np.uint8]
     is_complete: npt.NDArray[np.bool_]
     """False where the connection or the recording ended inside the PDU."""

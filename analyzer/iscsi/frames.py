@@ -76,6 +76,7 @@ STREAM = np.dtype(
             ("digest_word", "i8"),
             ("keep_at", "i8"),
             ("keep_left", "i8"),
+            ("reserve_tag", "i8"),  # of the last PERSISTENT RESERVE OUT, whose Data-Outs are kept; -1 = none
             ("is_last_login", "i8"),  # the response that ends the login phase
             # How much the framing is to be believed.
             ("is_confirmed", "i8"),
@@ -250,6 +251,7 @@ def reset_framing(stream: Record, state: int, alignment: int) -> None:
     stream.knows_command_number, stream.knows_status_number = 0, 0
     stream.searched_bytes, stream.headers_lost, stream.resynchronised = 0, 0, 0
     stream.is_last_login, stream.keep_left, stream.untried_position = 0, 0, -1
+    stream.reserve_tag = -1
 
 
 @njit(cache=True, nogil=True)

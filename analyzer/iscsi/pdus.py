@@ -66,7 +66,7 @@ _KEPT[
     ]
 ] = True
 """Opcodes whose data segments are kept."""
-_COMMAND = int(Opcode.SCSI_COMMAND)
+_COMMAND, _DATA_OUT = int(Opcode.SCSI_COMMAND), int(Opcode.DATA_OUT)
 _PERSISTENT_RESERVE_OUT = 0x5F
 """The one command whose immediate data is kept: 24 bytes with the keys of the reservation."""
 
@@ -202,7 +202,12 @@ def withdraw(rows: Rows, stream: Record) -> None:
 def _keep_room(segment_room: int, ledger: Record, stream: Record, row: Record, opcode: int) -> None:
     """Set room aside for the AHS, and for the data of the kinds of PDU that are kept."""
     start = ledger.segment_bytes
-    is_kept = _KEPT[opcode] or (opcode == _COMMAND and row.header[32] == _PERSISTENT_RESERVE_OUT)
+    is_kept = _KEPT[opcode]
+    if opcode == _COMMAND and row.header[32] == _PERSISTENT_RESERVE_OUT:
+        stream.reserve_tag = big_32(row.header, 16)
+        is_kept = True
+    elif opcode == _DATA_OUT and stream.reserve_tag >= 0:
+        is_kept = stream.reserve_tag == big_32(row.header, 16)
     stream.keep_left = min(stream.data_bytes, KEPT_DATA_LIMIT) if is_kept else 0
     room = stream.ahs_bytes + stream.keep_left
     assert start + room <= segment_room, "the caller makes room for every header"

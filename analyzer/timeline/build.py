@@ -104,14 +104,14 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     windows = emit_closed_windows(decoded, opcodes, identities, stretches, events, diagnostics)
     emit_pdu_notices(decoded, opcodes, session_of_connection, tracked.pdu_task, events)
     emit_gaps(decoded, session_of_connection, events)
-    emit_reservations_and_attentions(decoded, identities, tasks, functions, events)
+    emit_reservations_and_attentions(decoded, identities, tasks, functions, tracked.pdu_task, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
     lint(decoded, opcodes, lengths, identities, tracked, functions, lossy, diagnostics)
     unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
     fates = FateFinder(
         pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused_ns, functions
     )
-    stalls = find_stalls(tasks, ends, order.wait_ns)
+    stalls = find_stalls(tasks, ends, order.wait_ns, windows.spans)
     time2wait_s = [negotiated_number(session, "DefaultTime2Wait") for session in identities.sessions]
     around = Surroundings(
         identities, tasks, ends, functions, fates, nexus, intervals, given_up, time2wait_s, events

@@ -16,7 +16,7 @@ from analyzer.diagnostics import DiagnosticLog
 from analyzer.iscsi.headers import FROM_INITIATOR, view
 from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, TASK_MANAGEMENT_RESPONSES, Opcode, name_of
 from analyzer.timeline import task_tracker as field
-from analyzer.timeline.command_order import follow_window
+from analyzer.timeline.command_order import ClosedWindows, follow_window
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.membership import Identities, numbered_requests
 from analyzer.timeline.order_statistics import StandStills
@@ -39,6 +39,8 @@ class WindowFigures:
 
     closures: Int64s
     closed_ns: Int64s
+    spans: ClosedWindows
+    """Those closures that were seen to end."""
 
 
 def emit_task_management(
@@ -149,7 +151,9 @@ def emit_closed_windows(
     closures = np.bincount(session[history.closed_by], minlength=len(identities.sessions))
     closed_for_ns = np.zeros(len(identities.sessions), np.int64)
     np.add.at(closed_for_ns, session[closed_by], spans)
-    return WindowFigures(closures.astype(np.int64), closed_for_ns)
+    members = session[closed_by].astype(np.int64)
+    closed = ClosedWindows(members, pdus.time_ns[closed_by], pdus.time_ns[opened_by])
+    return WindowFigures(closures.astype(np.int64), closed_for_ns, closed)
 
 
 def _diagnose_outside(

@@ -88,6 +88,15 @@ def _wait_in_order(
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedWindows:
+    """Stretches in which no request could be sent, shape (n,) each."""
+
+    session: Int64s
+    from_ns: Int64s
+    until_ns: Int64s
+
+
+@dataclass(frozen=True, slots=True)
 class WindowHistory:
     """What came of the window, as PDUs."""
 

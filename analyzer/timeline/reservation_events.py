@@ -7,12 +7,14 @@ how their findings read as events. The rules are theirs.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.decoders.decoded import DecodedCapture
-from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, name_of
+from analyzer.iscsi.headers import DATA_OUT, OPCODE_MASK, view
+from analyzer.iscsi.opcodes import TASK_MANAGEMENT_FUNCTIONS, Opcode, name_of
 from analyzer.scsi.operations import (
     MODE_SELECT_6,
     MODE_SELECT_10,
@@ -22,6 +24,7 @@ from analyzer.scsi.operations import (
 )
 from analyzer.scsi.sense import UNIT_ATTENTION, additional_sense_name
 from analyzer.scsi.status import GOOD, RESERVATION_CONFLICT, status_name
+from analyzer.scsi.transport_ids import initiator_port
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.events import EventLog
 from analyzer.timeline.failed_attempts import port_numbers, target_numbers
@@ -64,6 +67,21 @@ class _Nexuses:
     sessions_of: dict[int, set[int]]
     """By port."""
 
+    identity: dict[tuple[str, str, int], int]
+    """The port of an initiator name, an ISID and a target."""
+
+    def port_named(self, transport_id: bytes, target: int) -> int | None:
+        """The I_T nexus of an initiator port with a target; None where not exactly one was recorded."""
+        named = initiator_port(transport_id)
+        if named is None:
+            return None
+        ports = {
+            port
+            for (name, isid, of_target), port in self.identity.items()
+            if name == named.name and of_target == target and named.isid in (None, isid)
+        }
+        return ports.pop() if len(ports) == 1 else None
+
     def latest_session(self, port: int, firsts: list[int], at_ns: int) -> int:
         """The session in which an I_T nexus lived at a time, or the one before it."""
         own = np.flatnonzero(self.port == port).tolist()
@@ -76,6 +94,7 @@ def emit_reservations_and_attentions(
     identities: Identities,
     tasks: TaskColumns,
     functions: list[TaskManagement],
+    pdu_task: npt.NDArray[np.int32],
     events: EventLog,
 ) -> None:
     """Reservations, reservation conflicts and unit attentions, each at the response of its command."""
@@ -88,9 +107,17 @@ def emit_reservations_and_attentions(
     sessions_of: dict[int, set[int]] = {}
     for session, port in enumerate(ports.tolist()):
         sessions_of.setdefault(port, set()).add(session)
-    nexuses = _Nexuses(target_numbers(decoded, identities), ports, sessions_of)
+    targets = target_numbers(decoded, identities)
+    identity = {
+        (session.any_login.offered.get("InitiatorName") or "", session.any_login.isid, target): port
+        for session, target, port in zip(identities.sessions, targets.tolist(), ports.tolist(), strict=True)
+        if session.any_login is not None
+    }
+    nexuses = _Nexuses(targets, ports, sessions_of, identity)
     firsts = [session.connections[0].opened_ns for session in identities.sessions]
-    steps = _steps(decoded, identities, tasks, functions, nexuses, np.flatnonzero(is_conflict | is_reserving))
+    parameters = _Parameters(decoded, pdu_task)
+    members = np.flatnonzero(is_conflict | is_reserving)
+    steps = _steps(parameters, identities, tasks, functions, nexuses, members)
     for step in steps:
         _emit_step(decoded, tasks, nexuses, firsts, step, events)
     attentions = np.flatnonzero(is_attention).tolist()
@@ -100,8 +127,30 @@ def emit_reservations_and_attentions(
             _emit_attention(decoded, tasks, nexuses, finder, task, events)
 
 
+class _Parameters:
+    """Parameter data of commands, from the command PDU and the Data-Outs that were kept."""
+
+    def __init__(self, decoded: DecodedCapture, pdu_task: npt.NDArray[np.int32]) -> None:
+        pdus = decoded.pdus
+        self._pdus = pdus
+        headers = view(pdus.headers, DATA_OUT)
+        is_kept = (headers["opcode_byte"] & OPCODE_MASK == Opcode.DATA_OUT) & (pdus.segment_bytes > 0)
+        self._kept: dict[int, dict[int, int]] = {}
+        for pdu in np.flatnonzero(is_kept & (pdu_task >= 0)).tolist():
+            places = self._kept.setdefault(int(pdu_task[pdu]), {})
+            places[int(headers["buffer_offset"][pdu])] = pdu
+
+    def of(self, task: int, command_pdu: int) -> bytes:
+        """As far as they were recorded without a gap."""
+        content = self._pdus.segment(command_pdu)
+        for offset, pdu in sorted(self._kept.get(task, {}).items()):
+            if offset == len(content):
+                content += self._pdus.segment(pdu)
+        return content
+
+
 def _steps(
-    decoded: DecodedCapture,
+    parameters: _Parameters,
     identities: Identities,
     tasks: TaskColumns,
     functions: list[TaskManagement],
@@ -119,13 +168,17 @@ def _steps(
             int(nexuses.port[session]),
             tasks.cdb[task].tobytes(),
             int(tasks.status[task]) if is_answered else None,
-            decoded.pdus.segment(int(tasks.matrix[task, field.COMMAND_PDU])),
+            parameters.of(task, int(tasks.matrix[task, field.COMMAND_PDU])),
         )
         units.setdefault((int(nexuses.target[session]), int(tasks.lun[task])), []).append(command)
     return [
         step
         for (target, lun), commands in units.items()
-        for step in follow_reservations(commands, _losses(identities, functions, nexuses, target, lun))
+        for step in follow_reservations(
+            commands,
+            _losses(identities, functions, nexuses, target, lun),
+            partial(nexuses.port_named, target=target),
+        )
     ]
 
 

@@ -8,7 +8,7 @@ SPC-4 sections 5.13 and 6.16, SPC-2 section 7.21.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from analyzer.scsi.operations import (
@@ -30,6 +30,8 @@ RESERVING = (RESERVE_6, RELEASE_6, RESERVE_10, RELEASE_10, PERSISTENT_RESERVE_OU
 _ALL_REGISTRANTS = (0x7, 0x8)
 _SERVICE_ACTION_MASK = 0x1F
 _KEYS_BYTES = 16
+_MOVE_FLAGS, _MOVE_TRANSPORT_ID = 17, 24
+_UNREGISTER_BIT = 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,16 @@ class ReservationCommand:
     def key(self) -> bytes | None:
         """The sender's reservation key, None where it was not recorded."""
         return self.parameters[:8] if len(self.parameters) >= _KEYS_BYTES else None
+
+    @property
+    def moves_to(self) -> bytes:
+        """The TransportID in the parameters of REGISTER AND MOVE (SPC-4 section 6.16.4)."""
+        return self.parameters[_MOVE_TRANSPORT_ID:]
+
+    @property
+    def is_unregistering(self) -> bool:
+        """Whether REGISTER AND MOVE ends the sender's registration (its UNREG bit)."""
+        return len(self.parameters) > _MOVE_FLAGS and bool(self.parameters[_MOVE_FLAGS] & _UNREGISTER_BIT)
 
     @property
     def action_key(self) -> bytes | None:
@@ -100,9 +112,11 @@ class _State:
 
 
 def follow_reservations(
-    commands: Sequence[ReservationCommand], losses: Sequence[LostNexus] = ()
+    commands: Sequence[ReservationCommand],
+    losses: Sequence[LostNexus] = (),
+    port_named: Callable[[bytes], int | None] = lambda _: None,
 ) -> list[ReservationStep]:
-    """The steps of one logical unit, in order of time."""
+    """The steps of one logical unit, in order of time; ``port_named`` finds the port of a TransportID."""
     state = _State()
     steps: list[ReservationStep] = []
     pending = sorted(losses, key=lambda loss: loss.at_ns)
@@ -113,7 +127,7 @@ def follow_reservations(
             if state.holder is not None and state.kind is None and is_own:
                 state.holder = None
         before = set(state.keys)
-        effect = _apply(state, command)
+        effect = _apply(state, command, port_named)
         steps.append(
             ReservationStep(
                 command,
@@ -137,7 +151,7 @@ def _type_name(state: _State) -> str | None:
     )
 
 
-def _apply(state: _State, command: ReservationCommand) -> str:
+def _apply(state: _State, command: ReservationCommand, port_named: Callable[[bytes], int | None]) -> str:
     if not command.is_reserving:
         return "refused" if command.status == RESERVATION_CONFLICT else "nothing"
     if command.status != GOOD:
@@ -160,9 +174,19 @@ def _apply(state: _State, command: ReservationCommand) -> str:
     if action in (PREEMPT, PREEMPT_AND_ABORT):
         return _preempt(state, command)
     if action == REGISTER_AND_MOVE:
-        state.holder = None
-        return "moved to a nexus that its parameters name"
+        return _move(state, command, port_named(command.moves_to))
     return f"{PERSISTENT_RESERVE_OUT_ACTIONS.get(action, 'service action')} done"
+
+
+def _move(state: _State, command: ReservationCommand, port: int | None) -> str:
+    """The reservation goes to ``port``, which is registered by it; None for a nexus not recorded."""
+    if command.is_unregistering:
+        state.keys.pop(command.port, None)
+    state.holder = port
+    if port is None:
+        return "moved to a nexus that was not recorded"
+    state.keys[port] = command.action_key
+    return "moved"
 
 
 def _apply_plain(state: _State, command: ReservationCommand) -> str:

@@ -1,7 +1,8 @@
-"""Stalls: stretches in which a session had commands in flight and completed none, and what they waited for.
+"""Stalls: stretches in which a session had work to do and completed none of it, and what it waited for.
 
-Decides what is long enough to be called a stall and attributes it to command order (a lower CmdSN that had
-not arrived), to data that the initiator owed, or to the target. Lost connections are the incidents'.
+Decides what is long enough to be called a stall and attributes it: of commands in flight, to command order (a
+lower CmdSN that had not arrived), to data that the initiator owed, or to the target; where nothing was in
+flight, to a command window that the target kept closed. Lost connections are the incidents'.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from analyzer.compilation import njit
 from analyzer.timeline import task_tracker as field
+from analyzer.timeline.command_order import ClosedWindows
 from analyzer.timeline.task_ends import RESPONDED, TaskEnds
 from analyzer.timeline.task_table import TaskColumns
 
@@ -25,7 +27,15 @@ TIMES_MEDIAN = 10
 _MOST = 1000
 _MOST_NAMED = 4096
 
-COMMAND_ORDER, UNSENT_DATA, TARGET = "command-order", "unsent-data", "target"
+PROMPT_NS = 10_000_000
+"""A command that follows the opening of the window so soon had been waiting for it."""
+
+COMMAND_ORDER, COMMAND_WINDOW, UNSENT_DATA, TARGET = (
+    "command-order",
+    "command-window",
+    "unsent-data",
+    "target",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +51,12 @@ class Stall:
     blocking_task: int | None
     """The command that the others waited for."""
     tasks: list[int]
-    """Commands in flight through all of it."""
+    """Commands in flight through all of it; of a closed window, those that were sent once it had opened."""
 
 
-def find_stalls(tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s) -> list[Stall]:
+def find_stalls(
+    tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s, closed: ClosedWindows
+) -> list[Stall]:
     """The longest stalls of all sessions, in order of time."""
     if not len(tasks):
         return []
@@ -65,16 +77,38 @@ def find_stalls(tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s) -> li
     )
     found = found[:count]
     longest = np.argsort(found[:, 1] - found[:, 2], kind="stable")[:_MOST]
-    medians: dict[int, float] = {}
+    stalls = [
+        _attribute(tasks, ends, order_wait_ns, number, from_ns, until_ns)
+        for number, from_ns, until_ns in found[longest].tolist()
+    ]
+    stalls += _held_by_window(tasks, ends, closed)
+    spent = tasks.response_ns - tasks.command_ns
+    median_ns = {}
+    for number in {stall.session for stall in stalls}:
+        own = (session == number) & tasks.is_answered
+        median_ns[number] = float(np.median(spent[own])) if own.any() else 0.0
+    return sorted(
+        (one for one in stalls if one.until_ns - one.from_ns >= TIMES_MEDIAN * median_ns[one.session]),
+        key=lambda stall: (stall.from_ns, stall.session),
+    )
+
+
+def _held_by_window(tasks: TaskColumns, ends: TaskEnds, closed: ClosedWindows) -> list[Stall]:
+    """Stretches in which nothing was in flight and the window was closed, though commands waited."""
     stalls = []
-    for number, from_ns, until_ns in found[longest].tolist():
-        if number not in medians:
-            own = (session == number) & tasks.is_answered
-            spent = (tasks.response_ns - tasks.command_ns)[own]
-            medians[number] = float(np.median(spent)) if len(spent) else 0.0
-        if until_ns - from_ns >= TIMES_MEDIAN * medians[number]:
-            stalls.append(_attribute(tasks, ends, order_wait_ns, number, from_ns, until_ns))
-    return sorted(stalls, key=lambda stall: (stall.from_ns, stall.session))
+    is_long = closed.until_ns - closed.from_ns >= SHORTEST_NS
+    for session in np.unique(closed.session[is_long]).tolist():
+        own = np.flatnonzero(tasks.matrix[:, field.SESSION] == session)
+        sent_ns = tasks.command_ns[own]
+        busy_until_ns = np.maximum.accumulate(ends.ended_ns[own])
+        for place in np.flatnonzero(is_long & (closed.session == session))[:_MOST].tolist():
+            until_ns = int(closed.until_ns[place])
+            sent, prompt = np.searchsorted(sent_ns, (until_ns, until_ns + PROMPT_NS)).tolist()
+            idle_ns = int(max(closed.from_ns[place], busy_until_ns[sent - 1] if sent else 0))
+            if until_ns - idle_ns >= SHORTEST_NS and prompt > sent:
+                held = own[sent : min(prompt, sent + _MOST_NAMED)].tolist()
+                stalls.append(Stall(session, idle_ns, until_ns, COMMAND_WINDOW, None, None, held))
+    return stalls
 
 
 @njit(cache=True, nogil=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.timeline.command_order import OrderedRequests, order_waits
 from analyzer.timeline.order_statistics import StandStills, order_statistics
-from tests.conversations import Conversation, events_of, read_10, rows_of, two_connection_session
+from tests.conversations import NO_TAG, Conversation, events_of, read_10, rows_of, two_connection_session
 
 SIZE = 8 * 512
 
@@ -63,6 +64,40 @@ def test_a_window_closed_by_a_late_command_and_one_closed_by_the_target() -> Non
         assert event["detail"]["cause"] == cause
         assert rows_of(timeline, "sessions")[0]["window_closures"] == 1
         assert rows_of(timeline, "sessions")[0]["window_closed_ns"] == event["detail"]["closed_for_ns"]
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_a_window_kept_closed_with_nothing_in_flight_is_a_stall(prompt: bool) -> None:
+    """All is answered, but no CmdSN may follow until a NOP-In tells; then commands do, if any waited."""
+    said, first, second = two_connection_session()
+    said.max_cmd_sn = 4
+    said.nop_out(first, 90)
+    said.nop_in(first, 90)
+    for number in range(1, 5):
+        said.command(second, number, number, read_10(number, 8))
+    said.exp_cmd_sn = 5  # MaxCmdSN stays 4: the window is closed
+    for number in range(1, 5):
+        said.data_in(second, number, SIZE, status=0)
+    answered_ns = said.now_ns
+    said.wait_ms(500)
+    said.max_cmd_sn = 8
+    said.nop_in(first, NO_TAG)
+    opened_ns = said.now_ns
+    said.wait_ms(1 if prompt else 300)
+    for number in range(5, 7):
+        said.command(second, number, number, read_10(number, 8))
+        said.data_in(second, number, SIZE, status=0)
+    incidents = rows_of(said.timeline(), "incidents")
+    if not prompt:
+        assert incidents == []
+        return
+    (incident,) = incidents
+    assert (incident["kind"], incident["cause"]) == ("stall", "command-window")
+    assert incident["failed_ns"] == answered_ns
+    assert "the command window was closed" in incident["summary"]
+    (stall,) = events_of(said.timeline(), "stall")
+    assert (stall["at_ns"], stall["detail"]["until_ns"]) == (answered_ns, opened_ns)
+    assert [fate["task_index"] for fate in rows_of(said.timeline(), "task_fates")] == [4, 5]
 
 
 def codes(said: Conversation) -> list[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analyzer.decoders.native import decode
+from analyzer.scsi.transport_ids import InitiatorPort, initiator_port
 from analyzer.tables.folder import Timeline
 from analyzer.timeline.analysis import analyze
+from analyzer.timeline.build import build
 from analyzer.timeline.reservations import (
     CLEAR,
     PREEMPT,
     REGISTER,
+    REGISTER_AND_MOVE,
     RELEASE,
     RESERVE,
     LostNexus,
@@ -19,8 +24,9 @@ from analyzer.timeline.reservations import (
     follow_reservations,
 )
 from analyzer.timeline.unit_attentions import RESETS, Cause, CauseFinder
-from tests.conversations import Conversation, events_of, fixed_sense, read_10
+from tests.conversations import Conversation, events_of, fixed_sense, read_10, write_10
 from tests.real import TRACES
+from tests.wire import capture_of
 
 WRITE_EXCLUSIVE, ALL_REGISTRANTS = 0x1, 0x7
 A, B = 0, 1
@@ -149,6 +155,68 @@ def test_keys_come_from_the_immediate_data() -> None:
     (event,) = events_of(said.timeline(), "reservation")
     assert event["detail"]["service_action_key"] == "000000000000abc1"
     assert event["detail"]["registered_session_indexes"] == [0]
+
+
+def test_keys_come_from_the_data_that_an_r2t_asked_for(tmp_path: Path) -> None:
+    """In two Data-Outs behind a command without data; also when decoded from packets."""
+    said, mine, _ = two_initiators()
+    parameters = key(0) + key(0xABC1) + bytes(8)
+    said.command(mine, 1, 1, persistent(REGISTER), expected=24)
+    said.r2t(mine, 1, 24)
+    said.data_out(mine, 1, 12, transfer_tag=5, is_final=False, segment=parameters[:12])
+    said.data_out(mine, 1, 12, transfer_tag=5, offset=12, segment=parameters[12:])
+    said.response(mine, 1)
+    said.command(mine, 2, 2, write_10(0, 1))
+    said.data_out(mine, 2, 512)
+    said.response(mine, 2)
+    capture = tmp_path / "said.pcap"
+    capture.write_bytes(capture_of(said))
+    decoded = decode([capture])
+    kept = decoded.pdus.segment_bytes[decoded.pdus.headers[:, 0] & 0x3F == 0x05]
+    assert kept.tolist() == [12, 12, 0]
+    for timeline in (said.timeline(), build(decoded)):
+        (event,) = events_of(timeline, "reservation")
+        assert event["detail"]["service_action_key"] == "000000000000abc1"
+
+
+def transport_id(name: str) -> bytes:
+    """An iSCSI TransportID; with an ISID in the name it names one port."""
+    content = name.encode() + b"\0"
+    content += bytes(-len(content) % 4)
+    return bytes([0x45 if ",i,0x" in name else 0x05, 0]) + len(content).to_bytes(2, "big") + content
+
+
+@pytest.mark.parametrize("unregisters", [True, False])
+def test_a_moved_reservation_is_held_by_the_nexus_that_the_parameters_name(unregisters: bool) -> None:
+    """SPC-4 section 6.16.4: the other nexus is registered by it; the sender stays so unless UNREG is set."""
+    said, mine, _ = two_initiators()
+    logins = said.timeline().arrow["sessions"].to_pylist()
+    theirs = transport_id(f"{logins[1]['initiator_name']},i,0x{logins[1]['isid']}")
+    move = key(1) + key(2) + bytes([0, 2 * unregisters, 0, 1]) + len(theirs).to_bytes(4, "big") + theirs
+    for number, (action, content) in enumerate(
+        [(REGISTER, key(0) + key(1)), (RESERVE, key(1) + key(0)), (REGISTER_AND_MOVE, move)], start=1
+    ):
+        cdb = persistent(action, WRITE_EXCLUSIVE)
+        said.command(mine, number, number, cdb, expected=len(content), data=len(content), segment=content)
+        said.response(mine, number)
+    detail = events_of(said.timeline(), "reservation")[-1]["detail"]
+    assert (detail["effect"], detail["holder_session_index"]) == ("moved", 1)
+    assert detail["registered_session_indexes"] == ([1] if unregisters else [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (transport_id("iqn.a"), InitiatorPort("iqn.a", None)),
+        (transport_id("iqn.a,i,0x00023D000001"), InitiatorPort("iqn.a", "00023d000001")),
+        (transport_id("iqn.a")[:-1], None),
+        (b"\x06" + transport_id("iqn.a")[1:], None),
+        (b"\x05\0\0\x01\xff", None),
+        (b"", None),
+    ],
+)
+def test_transport_ids_name_initiator_ports(content: bytes, named: InitiatorPort | None) -> None:
+    assert initiator_port(content) == named
 
 
 # What the two nexuses of traces/mpio/pr did, in order: session, what, effect, who holds what then.
