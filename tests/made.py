@@ -299,6 +299,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
         "started_ns": ready + latency // 3,
         "completed_ns": ready + latency,
         "latency_ns": latency,
+        "seen_latency_ns": latency,
         "end": ["completed"] * count,
         "retry_count": np.zeros(count, np.int32),
         "reassign_count": np.zeros(count, np.int32),

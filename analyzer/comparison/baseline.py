@@ -84,7 +84,7 @@ class BaselineError:
 def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
     """Hold the as-recorded ``outcome`` against the same tasks of the recording."""
     recorded = replayed_part(recorded_requests(timeline), outcome)
-    replayed = replayed_requests(outcome)
+    replayed = replayed_requests(outcome, as_recorded=True)
     recorded_figures, replayed_figures = recorded.measures(), replayed.measures()
     errors = tuple(
         MeasureError(

@@ -109,17 +109,25 @@ def recorded_requests(timeline: Timeline) -> RequestColumns:
     )
 
 
-def replayed_requests(outcome: Outcome) -> RequestColumns:
-    """The requests of an outcome, in order of request."""
+def replayed_requests(outcome: Outcome, *, as_recorded: bool = False) -> RequestColumns:
+    """The requests of an outcome, in order of request.
+
+    With ``as_recorded`` as a recorder would have seen them: ready when the command left, not when it was
+    asked for.
+    """
     arrived = outcome.values("requests", "arrived_ns", 0)
     released = outcome.values("requests", "released_ns", 0)
+    ready, completed = outcome.values("requests", "ready_ns"), outcome.values("requests", "completed_ns", 0)
+    latency = "seen_latency_ns" if as_recorded else "latency_ns"
+    if as_recorded:
+        ready = np.where(completed > 0, completed - outcome.values("requests", latency, 0), ready)
     has_gate_times = ~(outcome.is_null("requests", "arrived_ns") | outcome.is_null("requests", "released_ns"))
     return RequestColumns(
         task_index=outcome.values("requests", "task_index", -1).astype(np.int64),
-        ready_ns=outcome.values("requests", "ready_ns"),
-        completed_ns=outcome.values("requests", "completed_ns", 0),
+        ready_ns=ready,
+        completed_ns=completed,
         is_completed=outcome.values("requests", "end") == "completed",
-        latency_ns=outcome.values("requests", "latency_ns", 0),
+        latency_ns=outcome.values("requests", latency, 0),
         order_wait_ns=np.where(has_gate_times, released - arrived, 0),
         transferred_bytes=outcome.values("requests", "transferred_bytes"),
         operation=categories(outcome, "requests", "operation"),

@@ -125,11 +125,36 @@ def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
             "latency_ns": np.ma.MaskedArray(
                 progress.completed_ns - progress.ready_ns, mask=progress.completed_ns == NEVER
             ),
+            "seen_latency_ns": np.ma.MaskedArray(
+                progress.completed_ns - _left_ns(workload, world),
+                mask=progress.completed_ns == NEVER,
+            ),
             "end": dictionary(progress.end, END_NAMES),
             "retry_count": progress.retries.astype(np.int32),
             "reassign_count": np.zeros(count, np.int32),
         }
     )
+
+
+def _left_ns(workload: Workload, world: World) -> Int64s:
+    """When the first packet of each command left, shape (requests,): its arrival less what it took.
+
+    A token bucket shows a packet as it arrives; on a wire it is seen before it is sent.
+    """
+    progress, path = world.progress, np.maximum(world.progress.path, 0)
+    link = world.links[world.paths.link_to[path]]
+    immediate = np.minimum(world.paths.immediate_bytes[path], workload.write_bytes)
+    stream = world.paths.header_bytes[path] + immediate
+    packets = -(-stream // link["segment_bytes"])
+    wire = stream + packets * link["packet_overhead_bytes"]
+    first = np.minimum(wire, link["segment_bytes"] + link["packet_overhead_bytes"])
+    is_limiter = (link["credit_ns"] > 0) | (link["is_postpaid"] > 0)
+    rate = np.maximum(link["rate_bps"], 1)
+    taken = np.where(link["rate_bps"] > 0, (wire - np.where(is_limiter, first, 0)) * 8e9 / rate, 0)
+    left = progress.arrived_ns - link["delay_ns"] - taken.astype(np.int64)
+    has_left = progress.arrived_ns != NEVER
+    found: Int64s = np.where(has_left, np.maximum(left, progress.sent_ns), progress.ready_ns)
+    return found
 
 
 def _paths(

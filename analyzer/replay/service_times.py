@@ -72,8 +72,8 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
-    grant = _between(released + visible[link], asked, kinds, np.ones(tasks, np.bool_))
-    turnaround = _turnarounds(timeline, links, visible, kinds)
+    grant = np.full(tasks, _usual_wait(released + visible[link], asked))
+    turnaround = np.full(tasks, _usual_turnaround(timeline, links, visible))
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
     statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
@@ -84,10 +84,10 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     return ServiceTimes(service, grant, turnaround, own_status, sense, visible, values)
 
 
-def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kinds: Int64s) -> Int64s:
-    """What the initiator took from its first R2T to the data, for every task."""
+def _usual_turnaround(timeline: Timeline, links: RecordedLinks, visible: Int64s) -> int:
+    """What the initiator took from a first R2T to the data."""
     pdus = links.pdus
-    tasks = len(kinds)
+    tasks = timeline.arrow["tasks"].num_rows
     link = links.link_of_connection[timeline.values("tasks", "connection_index")]
     asked = timeline.values("tasks", "first_r2t_ns", np.iinfo(np.int64).max)
     data = np.flatnonzero((pdus.opcode == DATA_OUT) & (pdus.task >= 0))
@@ -95,7 +95,15 @@ def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kind
     first = data[np.unique(pdus.task[data], return_index=True)[1]]
     known = np.where(timeline.is_null("tasks", "first_r2t_ns"), 0, asked)
     seen_by_initiator = known + links.rtt_ns[link] - visible[link]
-    return _between(seen_by_initiator, _sent(links, first, tasks), kinds, np.ones(tasks, np.bool_))
+    return _usual_wait(seen_by_initiator, _sent(links, first, tasks))
+
+
+def _usual_wait(from_ns: Int64s, sent: _Sent) -> int:
+    """What usually passes before the sending: one value, for R2Ts are sent and answered in order.
+
+    With times of their own a later one would overtake those before it.
+    """
+    return _usual(np.maximum(sent.ready_ns - from_ns, 0), sent.is_exact & sent.is_present, sent.is_present)
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:

@@ -38,6 +38,14 @@ REQUESTS = Table(
         Column("started_ns", "int64", "The device began with it.", unit="ns", null=_NEVER),
         Column("completed_ns", "int64", "The initiator had its status.", unit="ns", null=_NEVER),
         Column("latency_ns", "int64", "From ready_ns to completed_ns.", unit="ns", null=_NEVER),
+        Column(
+            "seen_latency_ns",
+            "int64",
+            "Latency as the recorder would have seen it: from when its command began to leave. What a "
+            "command waits in the initiator, behind data or for the window, is not in it.",
+            unit="ns",
+            null=_NEVER,
+        ),
         Column("end", "category", "How it ended.", values=REQUEST_ENDS),
         Column("retry_count", "int32", "Times it was sent again."),
         Column("reassign_count", "int32", "Times its allegiance moved to another connection."),
