@@ -92,7 +92,9 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     nexus = nexus_numbers(decoded, identities)
     nexus_of_connection = np.append(nexus, -1)[session_of_connection]
     intervals = NoopIntervals(decoded, opcodes, nexus_of_connection)
-    given_up = close_given_up(decoded, identities, tasks, retry_of, nexus_of_connection, intervals)
+    given_up = close_given_up(
+        decoded, identities, tasks, retry_of, tracked.moved_from, nexus_of_connection, intervals
+    )
     if given_up:
         ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     open_tasks = OpenTasks(tasks, ends, len(identities.connections))

@@ -66,6 +66,7 @@ def close_given_up(
     identities: Identities,
     tasks: TaskColumns,
     retry_of: Int32s,
+    moved_from: Int32s,
     nexus: Int64s,
     intervals: NoopIntervals,
 ) -> dict[int, GivenUp]:
@@ -74,6 +75,9 @@ def close_given_up(
     Amends ``identities`` in place; gives what the connections looked like before, by their index.
     """
     repeated_ns = _repeated_elsewhere_ns(len(identities.connections), tasks, retry_of)
+    # Of one session, the same command goes on elsewhere: a retry under its CmdSN, or a reassignment.
+    moves = np.flatnonzero(moved_from >= 0)
+    np.minimum.at(repeated_ns, moved_from[moves], decoded.pdus.time_ns[moves])
     amended: dict[int, GivenUp] = {}
     for number in np.flatnonzero(repeated_ns < _NEVER).tolist():
         connection, retry_ns = identities.connections[number], int(repeated_ns[number])

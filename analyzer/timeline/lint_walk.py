@@ -66,7 +66,17 @@ _FIRST_RESERVED_RESPONSE, _FIRST_VENDOR_RESPONSE = 0x02, 0x80
 ) = range(9)
 
 # Columns of what is remembered of each task, and of each R2T.
-(DATA_SN, R2T_SN, UNSOLICITED_SN, BURST, UNSOLICITED, OPEN_R2TS, LATEST_R2T, _TASK_FIELDS) = range(8)
+(
+    DATA_SN,
+    R2T_SN,
+    UNSOLICITED_SN,
+    BURST,
+    UNSOLICITED,
+    OPEN_R2TS,
+    LATEST_R2T,
+    IS_BIDIRECTIONAL,
+    _TASK_FIELDS,
+) = range(9)
 (BEFORE, TAG, LENGTH, RECEIVED, R2T_DATA_SN, _R2T_FIELDS) = range(6)
 
 
@@ -193,11 +203,19 @@ def _forget(tasks: Int64s, task: int) -> None:
 def _begin(headers: Bytes, pdu: int, task: int, tasks: Int64s) -> None:
     _forget(tasks, task)
     both = COMMAND_READ_BIT | COMMAND_WRITE_BIT
-    # The numbers of bidirectional commands share one count, which is not followed.
-    if headers[pdu, 1] & both != both:
-        tasks[task, DATA_SN] = 0
-        tasks[task, R2T_SN] = 0
-        tasks[task, UNSOLICITED_SN] = 0
+    tasks[task, IS_BIDIRECTIONAL] = headers[pdu, 1] & both == both
+    tasks[task, DATA_SN] = 0
+    tasks[task, R2T_SN] = 0
+    tasks[task, UNSOLICITED_SN] = 0
+
+
+@njit(cache=True, nogil=True)
+def _count_on(tasks: Int64s, task: int, field: int, number: np.int64) -> None:
+    """The next DataSN or R2TSN; a bidirectional command has one count for both (RFC 7143 section 4.2.2.4)."""
+    tasks[task, field] = (number + 1) & _WORD
+    if tasks[task, IS_BIDIRECTIONAL] == 1:
+        tasks[task, DATA_SN] = tasks[task, field]
+        tasks[task, R2T_SN] = tasks[task, field]
 
 
 @njit(cache=True, nogil=True)
@@ -238,7 +256,7 @@ def _judge_data_in(
     data_sn = _word(headers, pdu, 36)
     if tasks[task, DATA_SN] >= 0 and data_sn != tasks[task, DATA_SN]:
         _count(DATA_SN_GAP, pdu, connection, counts, first)
-    tasks[task, DATA_SN] = (data_sn + 1) & _WORD
+    _count_on(tasks, task, DATA_SN, data_sn)
     if 0 <= agreed[connection, INITIATOR_MAX_RECV] < length:
         _count(SEGMENT_TOO_LONG, pdu, connection, counts, first)
     tasks[task, BURST] += length
@@ -268,7 +286,7 @@ def _judge_r2t(
     r2t_sn, length = _word(headers, pdu, 36), _word(headers, pdu, 44)
     if tasks[task, R2T_SN] >= 0 and r2t_sn != tasks[task, R2T_SN]:
         _count(R2T_SN_GAP, pdu, connection, counts, first)
-    tasks[task, R2T_SN] = (r2t_sn + 1) & _WORD
+    _count_on(tasks, task, R2T_SN, r2t_sn)
     if 0 <= agreed[connection, MAX_BURST] < length:
         _count(BURST_TOO_LONG, pdu, connection, counts, first)
     asked[number, BEFORE] = tasks[task, LATEST_R2T]

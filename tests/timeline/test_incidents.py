@@ -115,6 +115,34 @@ def test_a_dead_link_shows_nothing_and_its_detection_is_inferred() -> None:
     assert events_of(timeline, "nop-timeout")[0]["detail"]["is_inferred"]
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_a_silent_connection_whose_commands_go_on_in_its_session_is_lost(goes_on: bool) -> None:
+    """MC/S over a dead link, without a RST or a FIN: the same CmdSN is sent again on the other connection.
+
+    A connection that speaks again after the retry was not given up.
+    """
+    said, first, second = two_connection_session()
+    said.command(first, 1, 1, read_10(0, 8))
+    said.data_in(first, 1, READ_SIZE, status=0)
+    heard_ns = said.now_ns
+    said.command(first, 2, 2, read_10(8, 8))
+    said.wait_ms(3000)
+    said.command(second, 2, 2, read_10(8, 8))
+    said.data_in(second, 2, READ_SIZE, status=0)
+    if goes_on:
+        said.command(first, 3, 3, read_10(16, 8))
+        said.data_in(first, 3, READ_SIZE, status=0)
+    timeline = said.timeline()
+    lost = events_of(timeline, "connection-lost")
+    if goes_on:
+        assert lost == []
+        return
+    assert [event["connection_index"] for event in lost] == [0]
+    incident = only_incident(timeline)
+    assert (incident["kind"], incident["cause"]) == ("connection-loss", "silence")
+    assert (incident["failed_ns"], incident["retried_other_path"]) == (heard_ns, 1)
+
+
 def test_a_connection_that_goes_on_working_was_not_given_up() -> None:
     """The same read twice on two paths is no failover while both are alive."""
     said, first, second = two_sessions()

@@ -67,6 +67,30 @@ def test_a_faultless_conversation_has_no_breach() -> None:
     assert breaches(said.timeline()) == {}
 
 
+@pytest.mark.parametrize(
+    ("data_sns", "r2t_sns", "expected"),
+    [
+        ((1, 3), (0, 2), {}),  # one count for both (RFC 7143 section 4.2.2.4)
+        ((0, 1), (0, 1), {"data-sn-gap": 2}),
+        ((1, 4), (0, 2), {"data-sn-gap": 1}),
+    ],
+)
+def test_data_and_r2ts_of_a_bidirectional_command_share_one_count(
+    data_sns: tuple[int, int], r2t_sns: tuple[int, int], expected: dict[str, int]
+) -> None:
+    said, connection = session()
+    said.command(connection, 1, 1, bytes([0x53, 0, 0, 0, 0, 0, 0, 0, 16, 0]), expected=2 * SIZE)
+    change(said, 1, 0xE1, 1)  # final, read, write, simple
+    for data_sn, r2t_sn in zip(data_sns, r2t_sns, strict=True):
+        said.r2t(connection, 1, SIZE, transfer_tag=5 + r2t_sn)
+        change(said, 36, r2t_sn)
+        said.data_out(connection, 1, SIZE, transfer_tag=5 + r2t_sn)
+        said.data_in(connection, 1, SIZE)
+        change(said, 36, data_sn)
+    said.response(connection, 1)
+    assert breaches(said.timeline()) == expected
+
+
 def test_a_lost_status_is_a_gap() -> None:
     said, connection = session()
     for tag in (1, 2):
