@@ -147,11 +147,11 @@ def test_a_plot_is_thinned_by_what_is_in_view(browser: Browser, tmp_path: Path):
     place = report(make_timeline(tasks=3200), [], tmp_path / "page.html")
     visit = Visit(browser, place)
     visit.show("#figure-commands")
-    visit.page.wait_for_function("document.querySelector('#figure-commands .drawn').textContent !== ''")
+    visit.wait_until("document.querySelector('#figure-commands .drawn').textContent !== ''")
     assert "of 3,200 marks in view are drawn" in visit.page.locator("#figure-commands .drawn").inner_text()
     for _ in range(2):
         visit.page.locator("#window [data-move=closer]").click()
-    visit.page.wait_for_function("document.querySelector('#figure-commands .drawn').textContent === ''")
+    visit.wait_until("document.querySelector('#figure-commands .drawn').textContent === ''")
     visit.page.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ NEEDS_CHROMIUM = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed"),
 ]
+DEADLINE_S = 60.0
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -75,10 +77,17 @@ class Visit:
         for top in range(0, height, 1800):
             self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
             self.page.wait_for_timeout(30)
-        self.page.wait_for_function(
+        self.wait_until(
             "[...document.querySelectorAll('.study:not([hidden]) [data-figure]')]"
             ".every((one) => one.querySelector('.main-svg'))"
         )
+
+    def wait_until(self, expression: str) -> None:
+        """Wait until an expression is true; the page's own policy forbids Playwright to evaluate it there."""
+        end = time.monotonic() + DEADLINE_S
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, expression
+            self.page.wait_for_timeout(50)
 
     def show(self, selector: str) -> None:
         self.page.locator(selector).first.scroll_into_view_if_needed()

@@ -28,7 +28,7 @@ def findings(timeline: Timeline) -> dict[int, Finding]:
 
 
 def equals_truth(timeline: Timeline, truth: dict) -> bool:
-    """Each command by CmdSN, CDB, status, bytes and time: seen neither before it was sent nor after its end."""
+    """Each command by CmdSN, CDB, status, bytes and time: not seen before it was sent or after its end."""
     tasks = timeline.tasks.sort_values("cmd_sn")
     told = sorted(truth["commands"], key=lambda one: one["cmdsn"])
     assert tasks["cmd_sn"].tolist() == [one["cmdsn"] for one in told]

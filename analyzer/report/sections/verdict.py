@@ -6,8 +6,11 @@ sections show in full.
 
 from __future__ import annotations
 
+from typing import Any
+
 from analyzer.comparison.baseline import Fit
 from analyzer.report.blocks import Line, Lines, Section
+from analyzer.report.incident_cuts import cuts
 from analyzer.report.study import Study
 from analyzer.report.words import (
     amount,
@@ -121,11 +124,27 @@ def _trouble(study: Study) -> Line:
     gap = overall["longest_gap_ns"]
     silence = f"; the longest time without any completion was {duration(gap)}." if gap else "."
     tail = f"{longest}{silence}" if longest else ""
+    held = longest_stall(study.incidents)
     if not told:
         return Line(
-            "Trouble", f"No connection, command or login was lost or refused.{tail}", "good", "events"
+            "Trouble",
+            f"No connection, command or login was lost or refused.{tail}{held}",
+            "bad" if held else "good",
+            "incidents" if held else "events",
         )
-    return Line("Trouble", f"{sentence(listed(told))}{tail}", "bad", "events")
+    return Line(
+        "Trouble", f"{sentence(listed(told))}{held or tail}", "bad", "incidents" if held else "events"
+    )
+
+
+def longest_stall(incidents: list[dict[str, Any]]) -> str:
+    """The incident that held commands longest and what held them, as a sentence behind a space; else nothing."""
+    worst = max(incidents, key=lambda row: int(row["stall_ns"] or 0), default=None)
+    if worst is None or not worst["stall_ns"] or not worst["outstanding"]:
+        return ""
+    parts = [f"{duration(length)} {label}" for _, label, _, length in cuts(worst)]
+    spent = f": {listed(parts)}" if parts else ""
+    return f" {plural(worst['outstanding'], 'command')} took up to {duration(worst['stall_ns'])}{spent}."
 
 
 def _trust(study: Study) -> Line:
