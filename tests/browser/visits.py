@@ -71,16 +71,18 @@ class Visit:
         self.complaints.clear()
 
     def read_through(self) -> None:
-        """Scroll over the whole page, so that every plot is drawn."""
-        height = self.page.evaluate("document.documentElement.scrollHeight")
-        # Plots are drawn 600 pixels before they come into sight, so a step may be 900 and both of these.
-        for top in range(0, height, 1800):
-            self.page.evaluate(f"window.scrollTo({{top: {top}, behavior: 'instant'}})")
+        """Go over the whole page, so that every plot is drawn."""
+        end = time.monotonic() + DEADLINE_S
+        while self.page.evaluate(
+            """() => {
+            const figures = [...document.querySelectorAll('.study:not([hidden]) [data-figure]')];
+            const next = figures.find((one) => !one.querySelector('.main-svg'));
+            if (next) next.scrollIntoView({ behavior: 'instant', block: 'center' });
+            return Boolean(next);
+            }"""
+        ):
+            assert time.monotonic() < end, "a plot is never drawn"
             self.page.wait_for_timeout(30)
-        self.wait_until(
-            "[...document.querySelectorAll('.study:not([hidden]) [data-figure]')]"
-            ".every((one) => one.querySelector('.main-svg'))"
-        )
 
     def wait_until(self, expression: str) -> None:
         """Wait until an expression is true; the page's own policy forbids Playwright to evaluate it there."""

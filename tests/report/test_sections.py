@@ -110,6 +110,21 @@ def test_the_verdict_counts_trouble():
     assert said["Trouble"].startswith("1 lost connection and 3 reassigned commands.")
 
 
+def test_the_verdict_tells_the_longest_stall_and_what_held_it():
+    recovery = {
+        "detected_ns": BEGIN_NS + 3_000_000_000,
+        "hold_from_ns": BEGIN_NS + 3_000_000_000,
+        "hold_to_ns": BEGIN_NS + 8_000_000_000,
+        "hold_timer": "recovery-timer",
+        "hold_setting_s": 5.0,
+        "last_completion_ns": BEGIN_NS + 8_200_000_000,
+        "stall_ns": 8_200_000_000,
+    }
+    timeline = with_incident(make_timeline(), failed=0, ended=9_000_000_000, **recovery)
+    said = lines_of(verdict.build(Study(timeline)))["Trouble"].replace("\u202f", " ")
+    assert "8 commands took up to 8.2 s: 3 s unnoticed, 5 s held by recovery timer of 5 s and 200 ms" in said
+
+
 def test_the_verdict_compares_with_the_baseline():
     timeline = make_timeline()
     outcomes = (make_outcome(timeline, "as-recorded"), make_outcome(timeline, faster=2.0))

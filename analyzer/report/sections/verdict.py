@@ -138,7 +138,7 @@ def _trouble(study: Study) -> Line:
 
 
 def longest_stall(incidents: list[dict[str, Any]]) -> str:
-    """The incident that held commands longest and what held them, as a sentence behind a space; else nothing."""
+    """What held commands longest, as a sentence behind a space; nothing where nothing did."""
     worst = max(incidents, key=lambda row: int(row["stall_ns"] or 0), default=None)
     if worst is None or not worst["stall_ns"] or not worst["outstanding"]:
         return ""
