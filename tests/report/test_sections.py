@@ -23,7 +23,7 @@ from analyzer.report.study import Study
 from analyzer.report.words import MISSING, NARROW_SPACE
 from analyzer.tables.timeline_tables import PDUS
 from tests.made import BEGIN_NS, make_outcome, make_timeline, null_where
-from tests.report.described import with_column, with_diagnostics, with_events
+from tests.report.described import with_column, with_diagnostics, with_events, with_incident
 
 
 def study_of(**options) -> Study:
