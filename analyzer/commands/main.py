@@ -1,16 +1,19 @@
 """The command ``analyzer``: its verbs, and how every one of them ends.
 
 Exit codes: 0 done; 1 done, but with ``--strict`` and diagnostics of severity error; 2 unusable
-input or arguments, said in one line on stderr. Anything else that is raised is a mistake of ours
-and is shown whole. Verbs import what they need when they run, so that ``--help`` is quick.
+input or arguments, said in one line on stderr; 130 stopped by Ctrl-C. Anything else that is raised is
+a mistake of ours and is shown whole. Verbs import what they need when they run, so that ``--help`` is
+quick.
 """
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -38,8 +41,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
+    """The same verb, ended by Ctrl-C with one line; Typer itself would end the process without a word."""
+
+    @functools.wraps(verb)
+    def run(*arguments: Any, **options: Any) -> None:
+        try:
+            verb(*arguments, **options)
+        except KeyboardInterrupt:
+            print("analyzer: stopped", file=sys.stderr, flush=True)
+            # Threads may be in the middle of compiling or reading; nothing waits for them.
+            os._exit(EXIT_STOPPED)
+
+    return run
+
+
 for verb in (analyze, replay, report, claims, export, policies, verify, capture):
-    app.command()(verb)
+    app.command()(_stoppable(verb))
 
 
 def _show_version(is_asked: bool) -> None:
@@ -71,10 +91,6 @@ def main() -> None:
         # The reader of our output went away (``| head``): nobody is left to be told anything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except KeyboardInterrupt:
-        print("analyzer: stopped", file=sys.stderr, flush=True)
-        # Threads may be in the middle of compiling or reading; nothing waits for them.
-        os._exit(EXIT_STOPPED)
 
 
 if __name__ == "__main__":
