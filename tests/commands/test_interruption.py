@@ -8,9 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.real import ROOT
+from tests.real import capture_path
 
-CAPTURE = ROOT / "traces" / "mcs" / "mcs-2conn-rr-mtu1500-tgt.pcapng.zst"
+CAPTURE = capture_path("mcs-2conn-rr-mtu1500-tgt")
 
 
 def test_stopping_the_first_compilation_says_so_in_one_line(tmp_path: Path) -> None:
