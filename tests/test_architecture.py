@@ -20,6 +20,7 @@ BASE = {
     "diagnostics",
     "provenance",
     "measures",
+    "scratch",
     "tables",
 }
 ALLOWED: dict[str, set[str]] = {
@@ -33,6 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "diagnostics": set(),
     "provenance": set(),
     "measures": set(),
+    "scratch": {"errors"},
     "tables": {"errors", "diagnostics", "provenance", "measures"},
     # from packets to a timeline
     "capture": BASE,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from analyzer.decoders.decoded import (
     PduColumns,
 )
 from analyzer.decoders.pipeline import Pipeline
+from analyzer.decoders.row_store import ROWS_IN_MEMORY, RowStore
 from analyzer.diagnostics import DiagnosticLog
 from analyzer.errors import UnusableInputError
 from analyzer.iscsi.frames import (
@@ -37,6 +39,7 @@ from analyzer.iscsi.frames import (
     HEADER,
     ORIGIN_ASSUMED,
     PHASE_JOINED,
+    ROW,
 )
 from analyzer.iscsi.headers import HEADER_BYTES
 from analyzer.iscsi.inference import infer, with_inferred
@@ -51,6 +54,7 @@ from analyzer.network.segments import (
     COUNT_UNKNOWN_LINK,
 )
 from analyzer.network.sightings import first_sightings
+from analyzer.scratch import Scratch
 
 NAME = "native"
 
@@ -58,6 +62,19 @@ _QUALITIES = np.array([QUALITY_WHOLE, QUALITY_RESYNCHRONISED, QUALITY_INFERRED],
 
 Int64s = npt.NDArray[np.int64]
 Progress = Callable[[int, int | None], None]
+
+_TAKEN_OVER = (
+    *("time_ns", "time_last_ns", "packet", "file_index", "header_digest", "data_digest"),
+    *("segment_offset", "ahs_bytes", "segment_bytes"),
+)
+_PDU_COLUMNS: tuple[tuple[str, npt.DTypeLike, tuple[int, ...]], ...] = (
+    ("headers", np.uint8, (HEADER_BYTES,)),
+    *((name, ROW[name], ()) for name in _TAKEN_OVER),
+    ("connection_index", np.int32, ()),
+    ("from_target", np.bool_, ()),
+    ("quality", np.uint8, ()),
+    ("is_complete", np.bool_, ()),
+)
 
 _MAPPED_IPV4_HIGH_HALF = 0xFFFF
 _SEQUENCE_NUMBERS = 1 << 32
@@ -87,7 +104,10 @@ def prepare() -> None:
 
 def nothing_decoded() -> DecodedCapture:
     """What ``decode`` gives for captures without a packet: every column with its type and no entry."""
-    result = _Result(Pipeline(), DiagnosticLog())
+    store = RowStore()
+    pipeline = Pipeline(store=store)
+    pipeline.finish()
+    result = _Result(pipeline, store, DiagnosticLog())
     return DecodedCapture(
         (), result.pdus, result.connections, result.holes, DiagnosticLog(), NAME, {"ports": []}
     )
@@ -99,20 +119,48 @@ def decode(
     ports: Sequence[int] = (),
     clock_offsets_ns: Sequence[int] = (),
     progress: Progress | None = None,
+    rows_in_memory: int = ROWS_IN_MEMORY,
 ) -> DecodedCapture:
     """All PDUs of the captures ``sources``, which are taken as parts of one recording.
 
     ``ports`` are TCP ports on which iSCSI is expected; it is found on others too. ``clock_offsets_ns`` are
     added to the times of each source; none for clocks that agree. ``progress`` is told the
     bytes read and the bytes there are (None for a pipe). Raises UnusableInputError for a source that is
-    no capture; whatever else is imperfect becomes a diagnostic of the result.
+    no capture; whatever else is imperfect becomes a diagnostic of the result. More than ``rows_in_memory``
+    PDUs lie in files, and take memory only while they are looked at.
     """
     if not sources:
         raise UnusableInputError("no capture file was given")
     began = time.perf_counter()
     diagnostics = DiagnosticLog()
     offsets_ns = list(clock_offsets_ns) or [0] * len(sources)
-    pipeline = Pipeline(ports, has_several_clocks=len(sources) > 1)
+    with closing(RowStore(rows_in_memory)) as store:
+        pipeline = Pipeline(ports, has_several_clocks=len(sources) > 1, store=store)
+        files = _decode_files(sources, offsets_ns, pipeline, diagnostics, progress)
+        pipeline.finish()
+        result = _Result(pipeline, store, diagnostics)
+    if not len(result.connections):
+        diagnostics.emit("no-iscsi")
+    notes = {"ports": list(ports), "decode_s": round(time.perf_counter() - began, 3)}
+    return DecodedCapture(
+        tuple(files[index] for index in sorted(files)),
+        result.pdus,
+        result.connections,
+        result.holes,
+        diagnostics,
+        NAME,
+        notes,
+        tuple(result.clock_bounds),
+    )
+
+
+def _decode_files(
+    sources: Sequence[str | Path],
+    offsets_ns: Sequence[int],
+    pipeline: Pipeline,
+    diagnostics: DiagnosticLog,
+    progress: Progress | None,
+) -> dict[int, CaptureFile]:
     sizes = [_size_of(source) for source in sources]
     total = None if None in sizes else sum(size or 0 for size in sizes)
     done = 0
@@ -127,21 +175,7 @@ def decode(
         source, offset_ns = sources[file_index], offsets_ns[file_index]
         files[file_index] = _decode_file(source, file_index, offset_ns, pipeline, diagnostics, tell)
         done = base + (sizes[file_index] or 0)
-    pipeline.finish()
-    result = _Result(pipeline, diagnostics)
-    if not len(result.connections):
-        diagnostics.emit("no-iscsi")
-    notes = {"ports": list(ports), "decode_s": round(time.perf_counter() - began, 3)}
-    return DecodedCapture(
-        tuple(files[index] for index in sorted(files)),
-        result.pdus,
-        result.connections,
-        result.holes,
-        diagnostics,
-        NAME,
-        notes,
-        tuple(result.clock_bounds),
-    )
+    return files
 
 
 def _size_of(source: str | Path) -> int | None:
@@ -203,7 +237,9 @@ def _decode_file(
 class _Result:
     """The records of a finished pipeline as columns, connections numbered anew in order of appearance."""
 
-    def __init__(self, pipeline: Pipeline, diagnostics: DiagnosticLog) -> None:
+    def __init__(self, pipeline: Pipeline, store: RowStore, diagnostics: DiagnosticLog) -> None:
+        self._store = store
+        self._scratch = Scratch(is_used=store.is_written)
         self._frames = pipeline.frames
         self._has_cut_packets = bool(pipeline.counts[COUNT_CUT])
         self._diagnostics = diagnostics
@@ -273,42 +309,43 @@ class _Result:
         )
 
     def _pdu_columns(self) -> PduColumns:
-        used = int(self._frames.ledger[0].rows)
-        rows = self._frames.rows[:used]
-        connection = self._number[rows["stream"] >> 1] if used else np.zeros(0, np.int32)
-        is_kept = (rows["is_void"] == 0) & (connection >= 0)
+        store, count = self._store, len(self._store)
+        blocks = store.in_order_of_time()
         if self._has_cut_packets:
-            rows = self._with_inferred(rows[is_kept])
-            connection = self._number[rows["stream"] >> 1]
-            is_kept = np.ones(len(rows), np.bool_)
-        kept = np.flatnonzero(is_kept)
-        order = np.lexsort((rows["packet"][kept], rows["file_index"][kept], rows["time_ns"][kept]))
-        kept = kept[order]
-        rows = rows[kept]
+            rows = self._with_inferred(self._of_accepted(store.in_order_of_framing()))
+            rows = rows[np.lexsort((rows["packet"], rows["file_index"], rows["time_ns"]))]
+            blocks, count = iter([rows]), len(rows)
+        columns = {name: self._scratch.empty((count, *shape), kind) for name, kind, shape in _PDU_COLUMNS}
+        done = 0
+        for block in blocks:
+            rows = self._of_accepted(block)
+            here = slice(done, done + len(rows))
+            done += len(rows)
+            for name in _TAKEN_OVER:
+                columns[name][here] = rows[name]
+            columns["headers"][here] = rows["header"]
+            columns["is_complete"][here] = rows["is_unfinished"] == 0
+            columns["connection_index"][here] = self._number[rows["stream"] >> 1]
+            columns["from_target"][here] = self._is_target_stream[rows["stream"]]
+            columns["quality"][here] = _QUALITIES[rows["is_resynchronised"] + 2 * rows["is_inferred"]]
+            self._scratch.let_go()
         return PduColumns(
-            headers=np.ascontiguousarray(rows["header"]),
-            time_ns=rows["time_ns"].copy(),
-            time_last_ns=rows["time_last_ns"].copy(),
-            packet=rows["packet"].copy(),
-            file_index=rows["file_index"].copy(),
-            connection_index=connection[kept],
-            from_target=self._is_target_stream[rows["stream"]],
-            header_digest=rows["header_digest"].copy(),
-            data_digest=rows["data_digest"].copy(),
-            quality=_QUALITIES[rows["is_resynchronised"] + 2 * rows["is_inferred"]],
-            segment_offset=rows["segment_offset"].copy(),
-            ahs_bytes=rows["ahs_bytes"].copy(),
-            segment_bytes=rows["segment_bytes"].copy(),
-            segments=self._frames.segments[: int(self._frames.ledger[0].segment_bytes)].copy(),
-            is_complete=rows["is_unfinished"] == 0,
+            **{name: column[:done] for name, column in columns.items()}, segments=store.segments
         )
+
+    def _of_accepted(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+        """Those of connections that speak iSCSI."""
+        if not len(rows):
+            return rows
+        accepted: npt.NDArray[np.void] = rows[self._number[rows["stream"] >> 1] >= 0]
+        return accepted
 
     def _with_inferred(self, rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         """``rows`` and those that follow from what surrounds missing headers."""
         pairs = self._frames.streams[np.arange(len(self._frames.streams)) & ~1]
         header_digest = pairs["header_digest"] == DIGEST_ON
         data_digest = pairs["data_digest"] == DIGEST_ON
-        holes = self._frames.holes[: int(self._frames.ledger[0].holes)]
+        holes = self._store.holes
         has_hole = np.zeros(len(self._frames.streams), np.bool_)
         has_hole[holes["stream"]] = True
         has_hole[holes["stream"] ^ 1] = True
@@ -317,7 +354,7 @@ class _Result:
         return with_inferred(rows, inferred) if inferred else rows
 
     def _hole_columns(self) -> HoleColumns:
-        holes = self._frames.holes[: int(self._frames.ledger[0].holes)]
+        holes = self._store.holes
         connection = self._number[holes["stream"] >> 1] if len(holes) else np.zeros(0, np.int32)
         kept = np.flatnonzero(connection >= 0)
         kept = kept[np.argsort(holes["at_ns"][kept], kind="stable")]

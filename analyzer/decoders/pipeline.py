@@ -15,6 +15,7 @@ import numpy.typing as npt
 from analyzer.byte_order import Bytes, wide
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
 from analyzer.compilation import njit
+from analyzer.decoders.row_store import RowStore
 from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, settled_rows, with_room
 from analyzer.iscsi.framing import finish_stream as finish_framing
 from analyzer.iscsi.framing import open_stream, passes_through_data, take_bytes, take_gap
@@ -138,11 +139,19 @@ def _finish_streams(frames: Frames, end: int) -> None:
 class Pipeline:
     """The state of all stages; files of one call follow one another through it."""
 
-    def __init__(self, ports: Sequence[int] = (), *, has_several_clocks: bool = False) -> None:
+    def __init__(
+        self,
+        ports: Sequence[int] = (),
+        *,
+        has_several_clocks: bool = False,
+        store: RowStore | None = None,
+    ) -> None:
         """``ports`` lower the evidence needed, as the well-known ports do.
 
         ``has_several_clocks``: the files may come from several recorders; ``sightings`` are kept then.
+        ``store`` takes the rows; without one they stay in ``frames``.
         """
+        self.store = store
         self.table = empty_table(2 * PACKETS_PER_BATCH)
         self.waiting = nothing_waiting()
         self.frames = no_frames(2 * len(self.table.connections))
@@ -184,6 +193,8 @@ class Pipeline:
                 self.waiting = compacted(self.waiting)
         if self.sightings is not None:
             note_segments(self.sightings, self._segments, found, self.table, file_index)
+        if self.store is not None:
+            self.store.take_many(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))
 
     def take_settled(self) -> npt.NDArray[np.void]:
         """The rows that will not change any more, in the order in which they were framed; they are forgotten.
@@ -191,7 +202,7 @@ class Pipeline:
         Rows of PDUs under way, and those that wait to be borne out, stay. Kept data segments go with the
         rows, so only headers can be read from what is given. For decodings without an end.
         """
-        return settled_rows(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))
+        return settled_rows(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))[0]
 
     def finish(self) -> None:
         """Nothing more comes: hand on what waits, settle what is open."""
@@ -202,6 +213,8 @@ class Pipeline:
             index = finish_all(self.table, self.waiting, index)
             self._frame(nothing)
         _finish_streams(self.frames, streams)
+        if self.store is not None:
+            self.store.finish(self.frames)
 
     def _frame(self, chunk: Bytes) -> None:
         count = take_runs(self.waiting)
@@ -255,4 +268,6 @@ class Pipeline:
             self.frames.streams["is_open"][2 * index : 2 * index + 2] = 0
         rows = self.frames.rows[: int(self.frames.ledger[0].rows)]
         rows["is_void"][np.isin(rows["stream"] >> 1, oldest)] = 1
+        if self.store is not None:
+            self.store.forget(oldest)
         release(self.table, oldest)

@@ -182,11 +182,12 @@ def with_room(frames: Frames, streams: int, rows: int, segment_bytes: int, holes
     )
 
 
-def settled_rows(frames: Frames, stream_count: int) -> npt.NDArray[np.void]:
+def settled_rows(frames: Frames, stream_count: int) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
     """The rows of PDUs that are done, in the order in which they were framed, taken out of ``frames``.
 
-    Those of PDUs under way, and those that wait to be borne out, stay with their kept bytes and move to
-    the front. Holes are forgotten too.
+    Gives them, and the numbers that the rows which stay had until now, in order. Those of PDUs under way,
+    and those that wait to be borne out, stay with their kept bytes and move to the front. Holes are
+    forgotten too.
     """
     streams, ledger = frames.streams[:stream_count], frames.ledger[0]
     is_open = streams["is_open"] == 1
@@ -211,7 +212,7 @@ def settled_rows(frames: Frames, stream_count: int) -> npt.NDArray[np.void]:
         used += end - begin
     _move_references(streams, is_open, held, moved)
     ledger.rows, ledger.segment_bytes, ledger.holes = len(held), used, 0
-    return settled
+    return settled, held
 
 
 def _reserved_end(frames: Frames, row: int) -> int:

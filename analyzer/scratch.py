@@ -1,0 +1,60 @@
+"""Arrays that lie in unnamed files instead of memory, for recordings that are larger than it.
+
+The kernel keeps their pages as it keeps those of any file: it writes them out when memory is short, and
+they leave the process when ``let_go`` is called. Decides nothing of what is in them.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import tempfile
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.errors import UnusableInputError
+
+
+class Scratch:
+    """Makes such arrays; each ends with the last reference to it."""
+
+    def __init__(self, *, is_used: bool = True) -> None:
+        """Where ``is_used`` is false, arrays are made in memory."""
+        self._is_used = is_used
+        self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+    def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """An array of the given shape. Raises UnusableInputError where the disk has no room for it."""
+        kind = np.dtype(dtype)
+        size = math.prod(shape if isinstance(shape, tuple) else (shape,)) * kind.itemsize
+        if not self._is_used or not size:
+            return np.empty(shape, kind)
+        with tempfile.TemporaryFile(prefix="analyzer-") as file:
+            try:
+                # Reserved here, since a full disk would end the process at the first touch of a page.
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                raise UnusableInputError(
+                    f"no room for {size:,} bytes ({error.strerror}); TMPDIR names another place",
+                    source=tempfile.gettempdir(),
+                ) from None
+            pages = mmap.mmap(file.fileno(), size)
+        self._maps.add(pages)
+        return np.frombuffer(pages, kind).reshape(shape)
+
+    def moved(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The same values in an array of ours."""
+        if not self._is_used:
+            return values
+        copy = self.empty(values.shape, values.dtype)
+        copy[...] = values
+        return copy
+
+    def let_go(self) -> None:
+        """Take the pages of all arrays out of the process; the next touch brings them back."""
+        for pages in self._maps:
+            pages.madvise(mmap.MADV_DONTNEED)
