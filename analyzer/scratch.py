@@ -11,12 +11,16 @@ import mmap
 import os
 import tempfile
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
+
+STEP = 1 << 18
+"""Entries that are worked on at a time; with columns of some hundred bytes this is tens of megabytes."""
 
 
 class Scratch:
@@ -46,13 +50,15 @@ class Scratch:
         self._maps.add(pages)
         return np.frombuffer(pages, kind).reshape(shape)
 
-    def moved(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The same values in an array of ours."""
-        if not self._is_used:
-            return values
-        copy = self.empty(values.shape, values.dtype)
-        copy[...] = values
-        return copy
+    def steps(self, count: int) -> Iterator[slice]:
+        """``count`` entries in steps, after each of which the pages are let go; in memory one step.
+
+        There is one step, an empty one, where there are no entries.
+        """
+        step = STEP if self._is_used else max(count, 1)
+        for begin in range(0, max(count, 1), step):
+            yield slice(begin, min(begin + step, count))
+            self.let_go()
 
     def let_go(self) -> None:
         """Take the pages of all arrays out of the process; the next touch brings them back."""

@@ -35,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "provenance": set(),
     "measures": set(),
     "scratch": {"errors"},
-    "tables": {"errors", "diagnostics", "provenance", "measures"},
+    "tables": {"errors", "diagnostics", "provenance", "measures", "scratch"},
     # from packets to a timeline
     "capture": BASE,
     "iscsi": BASE,

@@ -7,7 +7,7 @@ when several files were merged. Enumerations are small integers named by the con
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from analyzer.decoders.clock_bounds import ClockBound
 from analyzer.diagnostics import DiagnosticLog
+from analyzer.scratch import Scratch
 
 DIGEST_NONE = 0
 """No digest is in use, or not all bytes under it were recorded."""
@@ -157,3 +158,5 @@ class DecodedCapture:
     """Plain JSON data for the manifest (options, times spent)."""
     clock_bounds: tuple[ClockBound, ...] = ()
     """What TCP shows of the clocks of several files."""
+    scratch: Scratch = field(default_factory=lambda: Scratch(is_used=False))
+    """Where large arrays lie, where there are too many PDUs for memory."""

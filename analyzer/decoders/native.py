@@ -151,6 +151,7 @@ def decode(
         NAME,
         notes,
         tuple(result.clock_bounds),
+        result.scratch,
     )
 
 
@@ -239,7 +240,7 @@ class _Result:
 
     def __init__(self, pipeline: Pipeline, store: RowStore, diagnostics: DiagnosticLog) -> None:
         self._store = store
-        self._scratch = Scratch(is_used=store.is_written)
+        self.scratch = Scratch(is_used=store.is_written)
         self._frames = pipeline.frames
         self._has_cut_packets = bool(pipeline.counts[COUNT_CUT])
         self._diagnostics = diagnostics
@@ -315,7 +316,7 @@ class _Result:
             rows = self._with_inferred(self._of_accepted(store.in_order_of_framing()))
             rows = rows[np.lexsort((rows["packet"], rows["file_index"], rows["time_ns"]))]
             blocks, count = iter([rows]), len(rows)
-        columns = {name: self._scratch.empty((count, *shape), kind) for name, kind, shape in _PDU_COLUMNS}
+        columns = {name: self.scratch.empty((count, *shape), kind) for name, kind, shape in _PDU_COLUMNS}
         done = 0
         for block in blocks:
             rows = self._of_accepted(block)
@@ -328,7 +329,7 @@ class _Result:
             columns["connection_index"][here] = self._number[rows["stream"] >> 1]
             columns["from_target"][here] = self._is_target_stream[rows["stream"]]
             columns["quality"][here] = _QUALITIES[rows["is_resynchronised"] + 2 * rows["is_inferred"]]
-            self._scratch.let_go()
+            self.scratch.let_go()
         return PduColumns(
             **{name: column[:done] for name, column in columns.items()}, segments=store.segments
         )

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analyzer.errors import UnusableInputError
+from analyzer.scratch import Scratch
 from analyzer.tables.arrow_arrays import null_flags, to_numpy
 from analyzer.tables.outcome_tables import OUTCOME_TABLES
 from analyzer.tables.schema import Table
@@ -42,8 +43,17 @@ class TableFolder:
     format_name: ClassVar[str]
     tables: ClassVar[tuple[Table, ...]]
 
-    def __init__(self, arrow: Mapping[str, pa.Table], manifest: Mapping[str, Any] | None = None) -> None:
-        """``arrow`` holds one checked Arrow table for each declared one; ``manifest`` is plain JSON data."""
+    def __init__(
+        self,
+        arrow: Mapping[str, pa.Table],
+        manifest: Mapping[str, Any] | None = None,
+        scratch: Scratch | None = None,
+    ) -> None:
+        """``arrow`` holds one checked Arrow table for each declared one; ``manifest`` is plain JSON data.
+
+        ``scratch`` is where tables lie that are too large for memory.
+        """
+        self._scratch = scratch or Scratch(is_used=False)
         for table in self.tables:
             table.check(arrow[table.name])
         self.arrow: dict[str, pa.Table] = {table.name: arrow[table.name] for table in self.tables}
@@ -110,7 +120,7 @@ class TableFolder:
     def _write_into(self, folder: Path) -> None:
         with ThreadPoolExecutor() as pool:
             written = [
-                pool.submit(_write_table, table, folder / f"{name}.parquet")
+                pool.submit(_write_table, table, folder / f"{name}.parquet", self._scratch)
                 for name, table in self.arrow.items()
             ]
             for one in written:
@@ -254,7 +264,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_table(table: pa.Table, path: Path) -> None:
+def _write_table(table: pa.Table, path: Path, scratch: Scratch) -> None:
     """Write one table, each column in the encoding that suits it: most integers grow by small steps."""
     steps = {
         field.name: "DELTA_BINARY_PACKED"
@@ -266,14 +276,16 @@ def _write_table(table: pa.Table, path: Path) -> None:
         for field in table.schema
         if pa.types.is_string(field.type) or pa.types.is_dictionary(field.type)
     ]
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         path,
+        table.schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=words,
         column_encoding=steps,
-    )
+    ) as writer:
+        for step in scratch.steps(table.num_rows):
+            writer.write_table(table.slice(step.start, step.stop - step.start))
 
 
 def _read_table(folder: Path, table: Table) -> pa.Table:

@@ -71,8 +71,12 @@ _NEVER = np.iinfo(np.int64).max
 def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Timeline:
     """The timeline of a decoded capture; ``manifest`` is taken over into its manifest."""
     pdus = decoded.pdus
-    opcodes = np.ascontiguousarray(pdus.headers[:, 0] & OPCODE_MASK)
-    lengths = data_length_of(view(pdus.headers, BASIC))
+    scratch = decoded.scratch
+    opcodes = np.empty(len(pdus), np.uint8)
+    lengths = np.empty(len(pdus), np.int32)
+    for step in scratch.steps(len(pdus)):
+        opcodes[step] = pdus.headers[step, 0] & OPCODE_MASK
+        lengths[step] = data_length_of(view(pdus.headers[step], BASIC))
     diagnostics = copy.deepcopy(decoded.diagnostics)
     events = EventLog()
 
@@ -81,8 +85,8 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     closed_ns = np.array(
         [_NEVER if c.closed_ns is None else c.closed_ns for c in identities.connections], np.int64
     )
-    tracked = track_tasks(pdus, opcodes, session_of_connection, closed_ns, lengths)
-    tasks = task_columns(pdus, opcodes, lengths, tracked.matrix)
+    tracked = track_tasks(pdus, opcodes, session_of_connection, closed_ns, lengths, scratch)
+    tasks = task_columns(pdus, opcodes, lengths, tracked.matrix, scratch)
     functions = track_task_management(pdus, opcodes)
     ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     lossy = _lossy_connections(decoded)
@@ -125,14 +129,14 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
         "captures": _capture_table(decoded.files),
         "sessions": session_table(identities, decoded, order.statistics, windows),
         "connections": connection_table(identities, decoded),
-        "pdus": pdu_table(pdus, opcodes, lengths, tracked.pdu_task),
-        "tasks": task_table(tasks, ends, order.wait_ns, retry_of, pdus.packet),
+        "pdus": pdu_table(pdus, opcodes, lengths, tracked.pdu_task, scratch),
+        "tasks": task_table(tasks, ends, order.wait_ns, retry_of, pdus.packet, scratch),
         "events": events.table(),
         "incidents": incident_table(incidents, identities),
         "task_fates": fate_table(incidents),
         "diagnostics": _diagnostic_table(diagnostics),
     }
-    return Timeline(arrow, {**(manifest or {}), "assumptions": _assumptions(diagnostics)})
+    return Timeline(arrow, {**(manifest or {}), "assumptions": _assumptions(diagnostics)}, scratch)
 
 
 def _judge_ends(

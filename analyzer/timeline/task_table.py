@@ -6,7 +6,10 @@ it ended the judge's in ``task_ends``; both come in as arrays. Everything here i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +28,12 @@ from analyzer.iscsi.headers import (
     view,
 )
 from analyzer.iscsi.opcodes import Opcode
+from analyzer.scratch import Scratch
 from analyzer.scsi.logical_units import lun_numbers
 from analyzer.scsi.operations import CDB_BYTES, OPERATION_NAMES, CdbColumns, decode_cdbs, device_types
 from analyzer.scsi.sense import SenseColumns, decode_sense
 from analyzer.tables.arrow_arrays import dictionary
+from analyzer.tables.steps import build_in_steps
 from analyzer.tables.timeline_tables import DIRECTIONS, TASK_ATTRIBUTE_NAMES, TASK_ENDS, TASKS
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.long_cdbs import LongCdbs, long_cdbs, measure_long
@@ -76,9 +81,73 @@ class TaskColumns:
 
 
 def task_columns(
-    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], data_length: Int32s, matrix: Int64s
+    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], data_length: Int32s, matrix: Int64s, scratch: Scratch
 ) -> TaskColumns:
     """Read the command and the response of each row of the tracker's ``matrix``."""
+    devices = _devices(pdus, matrix, scratch)
+    parts = (
+        _columns_of(pdus, opcodes, data_length, matrix[step], devices[step])
+        for step in scratch.steps(len(matrix))
+    )
+    first = next(parts, None)
+    if first is None or len(first) == len(matrix):
+        return first or _columns_of(pdus, opcodes, data_length, matrix, devices)
+    return _joined(first, parts, matrix, scratch)
+
+
+def _joined(
+    first: TaskColumns, others: Iterator[TaskColumns], matrix: Int64s, scratch: Scratch
+) -> TaskColumns:
+    """Parts as columns of all tasks, each copied to its place as soon as it is there."""
+    room = _room_for(first, len(matrix), scratch)
+    long_rows, long_cdbs_found = [], []
+    done = 0
+    for part in chain([first], others):
+        _put(part, room, slice(done, done + len(part)))
+        long_rows.append(part.long_cdbs.rows + done)
+        long_cdbs_found.append(part.long_cdbs.cdbs)
+        done += len(part)
+    room["matrix"] = matrix
+    room["long_cdbs"] = LongCdbs(np.concatenate(long_rows), np.concatenate(long_cdbs_found))
+    room["operations"] = CdbColumns(**room["operations"])
+    room["sense"] = SenseColumns(**room["sense"])
+    return TaskColumns(**room)
+
+
+_COPIED_ELSEWHERE = ("matrix", "long_cdbs")
+
+
+def _room_for(part: Any, count: int, scratch: Scratch) -> dict[str, Any]:
+    """Arrays for ``count`` entries of all columns that ``part`` has some of."""
+    room = {}
+    for column in fields(part):
+        values = getattr(part, column.name)
+        if column.name not in _COPIED_ELSEWHERE:
+            is_array = isinstance(values, np.ndarray)
+            room[column.name] = (
+                scratch.empty((count, *values.shape[1:]), values.dtype)
+                if is_array
+                else _room_for(values, count, scratch)
+            )
+    return room
+
+
+def _put(part: Any, room: dict[str, Any], place: slice) -> None:
+    for name, column in room.items():
+        values = getattr(part, name)
+        if isinstance(column, dict):
+            _put(values, column, place)
+        else:
+            column[place] = values
+
+
+def _columns_of(
+    pdus: PduColumns,
+    opcodes: npt.NDArray[np.uint8],
+    data_length: Int32s,
+    matrix: Int64s,
+    devices: npt.NDArray[np.uint8],
+) -> TaskColumns:
     command = matrix[:, field.COMMAND_PDU]
     headers = np.ascontiguousarray(pdus.headers[command])
     commands = view(headers, SCSI_COMMAND)
@@ -94,7 +163,7 @@ def task_columns(
     responses = view(np.ascontiguousarray(pdus.headers[answer_or_first]), SCSI_RESPONSE)
     is_phase_collapsed = opcodes[answer_or_first] == Opcode.DATA_IN
     attribute = flags & COMMAND_ATTRIBUTE_MASK
-    operations = decode_cdbs(cdb, _devices(matrix[:, field.SESSION], lun, cdb[:, 0]))
+    operations = decode_cdbs(cdb, devices)
     long = long_cdbs(pdus, command, cdb)
     measure_long(operations, long)
     return TaskColumns(
@@ -148,67 +217,80 @@ def delivered_by_ns(columns: TaskColumns) -> Int64s:
 
 
 def task_table(
-    columns: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s, retry_of: Int32s, packet: Int64s
+    columns: TaskColumns,
+    ends: TaskEnds,
+    order_wait_ns: Int64s,
+    retry_of: Int32s,
+    packet: Int64s,
+    scratch: Scratch,
 ) -> pa.Table:
     """The tasks table; ``packet`` holds the packet number of every PDU."""
-    matrix, is_answered, sense = columns.matrix, columns.is_answered, columns.sense
-    unanswered = ~is_answered
-    return TASKS.build(
-        {
-            "task_index": np.arange(len(matrix), dtype=np.int32),
+    others = outstanding(columns.command_ns, ends.ended_ns)
+
+    def rows(step: slice) -> dict[str, Any]:
+        matrix, unanswered = columns.matrix[step], ~columns.is_answered[step]
+        sense, operations = columns.sense, columns.operations
+        lacks_sense = ~sense.has_sense[step]
+        return {
+            "task_index": np.arange(step.start, step.stop, dtype=np.int32),
             "session_index": matrix[:, field.SESSION].astype(np.int32),
             "connection_index": matrix[:, field.FIRST_CONNECTION].astype(np.int32),
-            "response_connection_index": _masked(columns.response_connection.astype(np.int32), unanswered),
-            "initiator_task_tag": columns.tag,
-            "cmd_sn": columns.cmd_sn,
-            "lun": columns.lun,
-            "is_immediate": columns.is_immediate,
-            "attribute": dictionary(columns.attribute, TASK_ATTRIBUTE_NAMES),
-            "operation": dictionary(columns.operations.operation, OPERATION_NAMES),
-            "cdb": _cdb_texts(columns),
-            "lba": _masked(columns.operations.lba, ~columns.operations.has_lba),
-            "blocks": _masked(columns.operations.blocks, ~columns.operations.has_blocks),
-            "direction": dictionary(columns.direction, DIRECTIONS),
-            "expected_bytes": columns.expected_bytes,
-            "immediate_bytes": columns.immediate_bytes,
+            "response_connection_index": _masked(
+                columns.response_connection[step].astype(np.int32), unanswered
+            ),
+            "initiator_task_tag": columns.tag[step],
+            "cmd_sn": columns.cmd_sn[step],
+            "lun": columns.lun[step],
+            "is_immediate": columns.is_immediate[step],
+            "attribute": dictionary(columns.attribute[step], TASK_ATTRIBUTE_NAMES),
+            "operation": dictionary(operations.operation[step], OPERATION_NAMES),
+            "cdb": _cdb_texts(columns, step),
+            "lba": _masked(operations.lba[step], ~operations.has_lba[step]),
+            "blocks": _masked(operations.blocks[step], ~operations.has_blocks[step]),
+            "direction": dictionary(columns.direction[step], DIRECTIONS),
+            "expected_bytes": columns.expected_bytes[step],
+            "immediate_bytes": columns.immediate_bytes[step],
             "unsolicited_bytes": matrix[:, field.UNSOLICITED_BYTES],
-            "transferred_bytes": columns.transferred_bytes,
-            "residual_bytes": _masked(columns.residual_bytes, unanswered),
-            "command_ns": columns.command_ns,
-            "command_last_ns": columns.command_last_ns,
+            "transferred_bytes": columns.transferred_bytes[step],
+            "residual_bytes": _masked(columns.residual_bytes[step], unanswered),
+            "command_ns": columns.command_ns[step],
+            "command_last_ns": columns.command_last_ns[step],
             "command_packet": packet[matrix[:, field.COMMAND_PDU]],
             "first_r2t_ns": _or_null(matrix[:, field.FIRST_R2T_NS]),
             "first_data_ns": _or_null(matrix[:, field.FIRST_DATA_NS]),
             "last_data_ns": _or_null(matrix[:, field.LAST_DATA_NS]),
-            "response_ns": _or_null(columns.response_ns),
+            "response_ns": _or_null(columns.response_ns[step]),
             "response_packet": _masked(packet[np.maximum(matrix[:, field.RESPONSE_PDU], 0)], unanswered),
-            "latency_ns": _masked(columns.response_ns - columns.command_ns, unanswered),
-            "order_wait_ns": order_wait_ns,
-            "outstanding": outstanding(columns.command_ns, ends.ended_ns),
+            "latency_ns": _masked(columns.response_ns[step] - columns.command_ns[step], unanswered),
+            "order_wait_ns": order_wait_ns[step],
+            "outstanding": others[step],
             "r2t_count": matrix[:, field.R2TS].astype(np.int32),
             "data_in_count": matrix[:, field.DATA_INS].astype(np.int32),
             "data_out_count": matrix[:, field.DATA_OUTS].astype(np.int32),
-            "status": _masked(columns.status, unanswered),
-            "response": _masked(columns.response, unanswered),
-            "sense_key": _masked(sense.sense_key, ~sense.has_sense),
-            "asc": _masked(sense.asc, ~sense.has_sense),
-            "ascq": _masked(sense.ascq, ~sense.has_sense),
-            "end": dictionary(ends.end, TASK_ENDS),
-            "ended_ns": ends.ended_ns,
+            "status": _masked(columns.status[step], unanswered),
+            "response": _masked(columns.response[step], unanswered),
+            "sense_key": _masked(sense.sense_key[step], lacks_sense),
+            "asc": _masked(sense.asc[step], lacks_sense),
+            "ascq": _masked(sense.ascq[step], lacks_sense),
+            "end": dictionary(ends.end[step], TASK_ENDS),
+            "ended_ns": ends.ended_ns[step],
             "retry_count": matrix[:, field.RETRIES].astype(np.int32),
             "reassign_count": matrix[:, field.REASSIGNMENTS].astype(np.int32),
-            "retry_of_task_index": _masked(retry_of, retry_of < 0),
+            "retry_of_task_index": _masked(retry_of[step], retry_of[step] < 0),
         }
-    )
+
+    return build_in_steps(TASKS, rows, len(columns), scratch)
 
 
-def _cdb_texts(columns: TaskColumns) -> pa.StringArray | list[str]:
-    texts = hexadecimal(columns.cdb)
-    if not len(columns.long_cdbs.rows):
+def _cdb_texts(columns: TaskColumns, step: slice) -> pa.StringArray | list[str]:
+    texts = hexadecimal(columns.cdb[step])
+    long = columns.long_cdbs
+    here = np.flatnonzero((long.rows >= step.start) & (long.rows < step.stop))
+    if not len(here):
         return texts
     words: list[str] = texts.to_pylist()
-    for row, cdb in zip(columns.long_cdbs.rows.tolist(), columns.long_cdbs.cdbs, strict=True):
-        words[row] = cdb.tobytes().hex()
+    for row, cdb in zip(long.rows[here].tolist(), long.cdbs[here], strict=True):
+        words[row - step.start] = cdb.tobytes().hex()
     return words
 
 
@@ -247,11 +329,17 @@ def _residuals(responses: npt.NDArray[np.void], is_answered: npt.NDArray[np.bool
     return np.where(is_answered, residual, 0)
 
 
-def _devices(
-    session: Int64s, lun: npt.NDArray[np.uint64], codes: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.uint8]:
-    """The guessed kind of the logical unit of each command."""
-    lun_number, luns = number_keys(lun.view(np.int64))
+def _devices(pdus: PduColumns, matrix: Int64s, scratch: Scratch) -> npt.NDArray[np.uint8]:
+    """The guessed kind of the logical unit of each command: all commands to a unit tell of it."""
+    lun = np.empty(len(matrix), np.int64)
+    codes = np.empty(len(matrix), np.uint8)
+    session = np.empty(len(matrix), np.int64)
+    for step in scratch.steps(len(matrix)):
+        headers = np.ascontiguousarray(pdus.headers[matrix[step, field.COMMAND_PDU]])
+        lun[step] = lun_numbers(view(headers, SCSI_COMMAND)["lun"].astype(np.uint64)).view(np.int64)
+        codes[step] = headers[:, 32]
+        session[step] = matrix[step, field.SESSION]
+    lun_number, luns = number_keys(lun)
     unit, units = number_keys(session * max(luns, 1) + lun_number)
     return device_types(codes, unit.astype(np.int64), units)[unit]
 

@@ -18,6 +18,7 @@ from analyzer.compilation import njit
 from analyzer.decoders.decoded import PduColumns
 from analyzer.iscsi.headers import DATA_IN_STATUS_BIT, TASK_MANAGEMENT_REQUEST, view
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode
+from analyzer.scratch import Scratch
 from analyzer.timeline.numbering import number_keys
 
 Int64s = npt.NDArray[np.int64]
@@ -83,6 +84,7 @@ def track_tasks(
     session_of_connection: Int32s,
     closed_ns: Int64s,
     data_length: Int32s,
+    scratch: Scratch,
 ) -> TrackedTasks:
     """Follow every task.
 
@@ -95,47 +97,61 @@ def track_tasks(
     pdu_task = np.full(len(pdus), -1, np.int32)
     moved_from = np.full(len(pdus), -1, np.int32)
     commands = int(np.count_nonzero(opcodes[members] == _COMMAND))
-    matrix = np.full((commands, FIELDS), -1, np.int64)
+    matrix = scratch.empty((commands, FIELDS), np.int64)
+    for step in scratch.steps(commands):
+        matrix[step] = -1
     headers = np.ascontiguousarray(pdus.headers)
-    tags, tag_count = _number_tags(pdus, opcodes, members, session_of_connection)
+    tags, tag_count = _number_tags(pdus, opcodes, members, session_of_connection, scratch)
     sessions = int(session_of_connection.max(initial=-1)) + 1
-    tasks = _track(
-        members,
-        opcodes,
-        headers,
-        pdus.connection_index,
-        session_of_connection,
-        closed_ns,
-        pdus.time_ns,
-        pdus.time_last_ns,
-        data_length,
-        pdus.is_complete,
-        tags,
-        np.full(tag_count, -1, np.int32),
-        np.full(max(sessions, 1), -1, np.int64),
-        matrix,
-        pdu_task,
-        moved_from,
-    )
+    latest = np.full(tag_count, -1, np.int32)
+    acknowledged = np.full(max(sessions, 1), -1, np.int64)
+    tasks = 0
+    for step in scratch.steps(len(members)):
+        tasks = _track(
+            members[step],
+            opcodes,
+            headers,
+            pdus.connection_index,
+            session_of_connection,
+            closed_ns,
+            pdus.time_ns,
+            pdus.time_last_ns,
+            data_length,
+            pdus.is_complete,
+            tags[step],
+            latest,
+            acknowledged,
+            tasks,
+            matrix,
+            pdu_task,
+            moved_from,
+        )
     is_orphan = pdu_task[members] < 0
     is_orphan &= np.isin(opcodes[members], np.array((_RESPONSE, _DATA_IN, _DATA_OUT, _R2T), np.uint8))
     return TrackedTasks(matrix[:tasks], pdu_task, moved_from, members[is_orphan])
 
 
 def _number_tags(
-    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], members: Int64s, session_of_connection: Int32s
+    pdus: PduColumns,
+    opcodes: npt.NDArray[np.uint8],
+    members: Int64s,
+    session_of_connection: Int32s,
+    scratch: Scratch,
 ) -> tuple[Int32s, int]:
     """Session and task tag of each member as one small number, shape (members,); and how many there are.
 
     A task management request counts under the tag that it refers to.
     """
     requests = view(pdus.headers, TASK_MANAGEMENT_REQUEST)
-    tag = requests["initiator_task_tag"][members].astype(np.int64)
-    is_management = opcodes[members] == _TASK_MANAGEMENT
-    tag[is_management] = requests["referenced_task_tag"][members[is_management]]
-    key = session_of_connection[pdus.connection_index[members]].astype(np.int64) << 32 | tag
+    key = np.empty(len(members), np.int64)
+    for step in scratch.steps(len(members)):
+        own = members[step]
+        tag = requests["initiator_task_tag"][own].astype(np.int64)
+        is_management = opcodes[own] == _TASK_MANAGEMENT
+        tag[is_management] = requests["referenced_task_tag"][own[is_management]]
+        key[step] = session_of_connection[pdus.connection_index[own]].astype(np.int64) << 32 | tag
     numbers, count = number_keys(key)
-    numbers[tag == RESERVED_TAG] = -1
+    numbers[key & _WORD == RESERVED_TAG] = -1
     return numbers, count
 
 
@@ -154,12 +170,15 @@ def _track(
     tags: Int32s,
     latest: Int32s,
     acknowledged: Int64s,
+    tasks: int,
     matrix: Int64s,
     pdu_task: Int32s,
     moved_from: Int32s,
 ) -> int:
-    """Walk the members in order of time; gives the number of tasks. ``latest`` is the task of each tag."""
-    tasks = 0
+    """Walk the members in order of time; gives the number of tasks, of which ``tasks`` were known before.
+
+    ``latest`` is the task of each tag.
+    """
     for position in range(len(members)):
         pdu = members[position]
         opcode = opcodes[pdu]
