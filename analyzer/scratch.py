@@ -10,8 +10,11 @@ import math
 import mmap
 import os
 import tempfile
+import threading
+import time
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,17 +22,31 @@ import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
 
-STEP = 1 << 18
-"""Entries that are worked on at a time; with columns of some hundred bytes this is tens of megabytes."""
+STEP = 1 << 16
+"""Entries that are worked on at a time: with columns of some hundred bytes this is some ten megabytes."""
+
+
+MAPPED_BYTES_LIMIT = 64 << 20
+"""Pages of files that may be in the process beside those that were there before the first array."""
+
+_LOOK_EVERY_S = 0.02
 
 
 class Scratch:
-    """Makes such arrays; each ends with the last reference to it."""
+    """Makes such arrays; each ends with the last reference to it.
+
+    While there are any, a thread sees to it that not many of their pages stay in the process.
+    """
 
     def __init__(self, *, is_used: bool = True) -> None:
         """Where ``is_used`` is false, arrays are made in memory."""
         self._is_used = is_used
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        if is_used:
+            limit = _mapped_bytes() + MAPPED_BYTES_LIMIT
+            threading.Thread(
+                target=_keep_below, args=(weakref.ref(self), limit), name="scratch", daemon=True
+            ).start()
 
     def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """An array of the given shape. Raises UnusableInputError where the disk has no room for it."""
@@ -62,5 +79,20 @@ class Scratch:
 
     def let_go(self) -> None:
         """Take the pages of all arrays out of the process; the next touch brings them back."""
-        for pages in self._maps:
+        for pages in list(self._maps):
             pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _keep_below(reference: weakref.ref[Scratch], limit: int) -> None:
+    """Let the pages go whenever there are more than ``limit`` bytes, as long as the scratch is there."""
+    while (scratch := reference()) is not None:
+        if _mapped_bytes() > limit:
+            scratch.let_go()
+        del scratch
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _mapped_bytes() -> int:
+    """Bytes of files in the memory of this process (proc(5): ``statm``, the third number)."""
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[2]) * mmap.PAGESIZE

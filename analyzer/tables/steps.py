@@ -27,10 +27,13 @@ def build_in_steps(
 
 def _moved(table: pa.Table, scratch: Scratch) -> pa.Table:
     """The same table in a scratch array."""
-    sink = pa.BufferOutputStream()
+    measured = pa.MockOutputStream()
+    _write(table, measured)
+    room = scratch.empty(measured.size(), np.uint8)
+    _write(table, pa.FixedSizeBufferWriter(pa.py_buffer(room)))
+    return pa.ipc.open_stream(pa.py_buffer(room)).read_all()
+
+
+def _write(table: pa.Table, sink: Any) -> None:
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    written = sink.getvalue()
-    room = scratch.empty(written.size, np.uint8)
-    room[:] = np.frombuffer(written, np.uint8)
-    return pa.ipc.open_stream(pa.py_buffer(room)).read_all()
