@@ -430,7 +430,9 @@ class _Result:
             self._diagnostics.emit("resynchronised", sender, count=int(state.resynchronised), **first)
 
     def _report_unfinished(self, state: Any, sender: str, place: dict[str, Any]) -> None:
-        """The PDU inside of which a stream ended, if it did."""
+        """The PDU inside of which a stream ended, if it did; nothing of a direction that was not recorded."""
+        if not state.is_open:
+            return
         if state.row >= 0:
             row = self._frames.rows[state.row]
             name = name_of(OPCODE_NAMES, int(state.opcode))

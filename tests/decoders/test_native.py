@@ -386,3 +386,9 @@ def test_pdu_cut_short_by_the_end_is_marked_and_counted(size: int, seen: str, tm
     assert (entry.detail, entry.packet, entry.count) == (seen, len(packets), 1)
     assert len(capture.pdus) == len(whole.pdus) + (size >= 48)
     assert np.count_nonzero(~capture.pdus.is_complete) == (size >= 48)
+
+
+def test_a_direction_that_was_not_recorded_ends_inside_no_pdu() -> None:
+    one_sided = decode([capture_path("mcs-2conn-rr-tgt-fromtarget")])
+    assert "one-direction-only" in codes(one_sided)
+    assert "pdu-incomplete" not in codes(one_sided)
