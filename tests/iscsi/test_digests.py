@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.iscsi.digest_keys import restart_text, take_text_byte
-from analyzer.iscsi.digests import CRC_START, crc32c_end, crc32c_more
+from analyzer.iscsi.crc_instruction import IS_USABLE
+from analyzer.iscsi.digests import (
+    CRC_START,
+    crc32c_by_instruction,
+    crc32c_by_tables,
+    crc32c_end,
+    crc32c_more,
+)
 from analyzer.iscsi.frames import STREAM
 from analyzer.iscsi.recognition import INITIATOR, TARGET
 from tests.captures import crc32c
@@ -40,6 +47,16 @@ def test_in_any_pieces(content: bytes, at: int) -> None:
     at = min(at, len(data))
     running = crc32c_more(crc32c_more(CRC_START, data, 0, at), data, at, len(data))
     assert int(crc32c_end(running)).to_bytes(4, "little") == crc32c(content)
+
+
+@pytest.mark.skipif(not IS_USABLE, reason="the processor has no instruction for it, or nothing is compiled")
+@given(content=st.binary(max_size=300), at=st.integers(0, 7))
+def test_the_instruction_and_the_tables_agree(content: bytes, at: int) -> None:
+    """From any place on, so that no word need be aligned."""
+    data = np.frombuffer(bytearray(content), np.uint8)
+    at = min(at, len(data))
+    by_instruction = crc32c_by_instruction(CRC_START, data, at, len(data))
+    assert by_instruction == crc32c_by_tables(CRC_START, data, at, len(data))
 
 
 def negotiated(*texts: tuple[int, bytes]) -> tuple[int, int]:
