@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.iscsi.digest_keys import restart_text, take_text_byte
 from analyzer.iscsi.crc_instruction import IS_USABLE
+from analyzer.iscsi.digest_keys import restart_text, take_text_byte
 from analyzer.iscsi.digests import (
     CRC_START,
     crc32c_by_instruction,
