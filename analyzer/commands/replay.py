@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analyzer.replay.given import Given
     from analyzer.replay.scenario import Scenario
     from analyzer.tables.folder import Outcome, Timeline
 
@@ -42,6 +43,15 @@ ScenarioFiles = Annotated[
     ),
 ]
 Pacing = Annotated[str, typer.Option(help="When the application asks: recorded, closed, or depth:N.")]
+Known = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="What is known of the recorded links and the capture cannot tell: links.rate=40Mbps, "
+        "links.1.rate=10Mbps, links.bucket=2000B; may be repeated.",
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance; the same seed gives the same outcome.")]
 Port = Annotated[
     list[int] | None,
@@ -60,6 +70,7 @@ def replay(
     scenario_files: ScenarioFiles = None,
     pacing: Pacing = "closed",
     seed: Seed = 0,
+    settings: Known = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="OUTCOMES", help="Write one outcome folder each below this."),
@@ -76,11 +87,13 @@ def replay(
     """
     from analyzer.commands.shown import output_console, print_json
     from analyzer.commands.sources import timeline_and_outcomes
+    from analyzer.replay.given import given_by
 
     check(policies or [], pacing)
+    given = given_by(settings or ())
     asked_for: list[str | Scenario] = [*(policies or []), *scenarios_in(scenario_files or [], pacing, seed)]
     timeline, _ = timeline_and_outcomes(sources, port or ())
-    outcomes = run_all(timeline, asked_for, pacing, seed)
+    outcomes = run_all(timeline, asked_for, pacing, seed, given)
     if output is not None:
         write_outcomes(outcomes, output)
     if as_json:
@@ -107,17 +120,31 @@ def scenarios_in(files: Sequence[Path], pacing: str, seed: int) -> list[Scenario
     return [scenario for file in files for scenario in read_scenarios(file, pacing=pacing, seed=seed)]
 
 
-def run_all(timeline: Timeline, policies: Sequence[str | Scenario], pacing: str, seed: int) -> list[Outcome]:
+def run_all(
+    timeline: Timeline,
+    policies: Sequence[str | Scenario],
+    pacing: str,
+    seed: int,
+    given: Given | None = None,
+) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
     from analyzer.commands.sources import COMPILING
     from analyzer.commands.waiting import announced_if_compiling, progress_bar
+    from analyzer.replay.given import NOTHING_GIVEN
     from analyzer.replay.run import prepare, replay_all
 
     scenarios: list[str | Scenario] = [BASELINE, *(policy for policy in policies if policy != BASELINE)]
     with announced_if_compiling(COMPILING.format(seconds=25)):
         prepare(scenarios)
     with progress_bar("Replaying") as progress:
-        return replay_all(timeline, scenarios, pacing=pacing, seed=seed, progress=progress)
+        return replay_all(
+            timeline,
+            scenarios,
+            pacing=pacing,
+            seed=seed,
+            given=NOTHING_GIVEN if given is None else given,
+            progress=progress,
+        )
 
 
 def write_outcomes(outcomes: Sequence[Outcome], folder: Path) -> None:

@@ -49,8 +49,11 @@ class LaneRate:
 NOT_SHOWN = LaneRate(0.0, "not shown: no transfer was long enough; sending takes no time")
 
 
-def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
-    """The rate that the best evidence gives."""
+def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) -> LaneRate:
+    """The rate that the best evidence gives, or the one that is ``given_bps``; the bucket rests on it."""
+    if given_bps is not None:
+        bucket = _bucket(lane, given_bps) if len(lane.first_ns) and not has_offload else (0, False)
+        return LaneRate(given_bps, "given", Confidence.HIGH, given_bps, given_bps, *bucket)
     if not len(lane.first_ns):
         return NOT_SHOWN
     if has_offload:
@@ -65,7 +68,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
         rate, low, high = densest(busy)
         if high <= SHARP * low:
             rests_on = f"{len(busy)} long stretches without a pause"
-            return LaneRate(_limited(rate), rests_on, Confidence.HIGH, low, high, _bucket(lane, rate))
+            return LaneRate(_limited(rate), rests_on, Confidence.HIGH, low, high, *_bucket(lane, rate))
     fit = fitted(lane, guess)
     is_good = fit is not None and fit.residual_ns <= max(FINEST_NS, GOOD_SHARE_OF_PACKET * packet_ns)
     if fit is not None and is_good and fit.is_sharp:
@@ -84,7 +87,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
         )
     if len(busy) >= FEWEST:
         rests_on = f"{len(busy)} long stretches that differ"
-        return LaneRate(_limited(rate), rests_on, Confidence.MEDIUM, low, high, _bucket(lane, rate))
+        return LaneRate(_limited(rate), rests_on, Confidence.MEDIUM, low, high, *_bucket(lane, rate))
     if large:
         return _spread(alone, guess, f"median of {len(alone)} large PDUs", _bucket(lane, guess))
     if fit is not None and is_good:
@@ -108,21 +111,21 @@ def lane_rate(lane: LaneTimes, has_offload: bool) -> LaneRate:
     )
 
 
-def _spread(rates: Float64s, rate: float, rests_on: str, bucket: int) -> LaneRate:
+def _spread(rates: Float64s, rate: float, rests_on: str, bucket: tuple[int, bool]) -> LaneRate:
     """A median with its middle half as interval; what scatters more than 5 % is less sure."""
     low, high = (float(one) for one in np.percentile(rates, [25, 75]))
     confidence = Confidence.HIGH if high <= 1.05 * low else Confidence.MEDIUM
-    return LaneRate(_limited(rate), rests_on, confidence, low, high, bucket)
+    return LaneRate(_limited(rate), rests_on, confidence, low, high, *bucket)
 
 
-def _bucket(lane: LaneTimes, rate: float) -> int:
-    """The bucket at a known rate, where it explains the times."""
+def _bucket(lane: LaneTimes, rate: float) -> tuple[int, bool]:
+    """The bucket at a known rate, where it explains the times, and whether it is open above; else 0."""
     found = bucket_at(lane, rate)
     if found is None:
-        return 0
-    bucket, residual = found
+        return 0, False
+    bucket, residual, is_open = found
     limit = max(FINEST_NS, GOOD_SHARE_OF_PACKET * lane.packet_bytes * 8e9 / rate)
-    return bucket if residual <= limit else 0
+    return (bucket, is_open) if residual <= limit else (0, False)
 
 
 def densest(rates: Float64s) -> tuple[float, float, float]:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import CalibratedValue, Confidence
+from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.link_rates import LaneRate, lane_rate
 from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
@@ -100,8 +102,12 @@ class RecordedLinks:
     """Shape (connections,)."""
 
 
-def recorded_links(timeline: Timeline) -> RecordedLinks:
-    """Find the links of a timeline and estimate what they are; never fails for want of evidence."""
+def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> RecordedLinks:
+    """Find the links of a timeline and estimate what they are; never fails for want of evidence.
+
+    What is ``given`` is taken instead, and what else is worked out rests on it. Raises UnusableInputError
+    where it names a link that there is not.
+    """
     pairs = list(
         zip(
             timeline.values("connections", "initiator_address"),
@@ -112,15 +118,21 @@ def recorded_links(timeline: Timeline) -> RecordedLinks:
     known = {pair: link for link, pair in enumerate(dict.fromkeys(pairs))}
     names = tuple(f"{initiator} - {target}" for initiator, target in known)
     link_of = np.array([known[pair] for pair in pairs], np.int32)
+    unknown = [link for link in (*given.rate_bps, *given.bucket_bytes) if link >= len(names)]
+    if unknown:
+        raise UnusableInputError(
+            f"the recording has no link {unknown[0]}; there are {len(names)}, from 0", source="--set"
+        )
     values: list[CalibratedValue] = []
     mtu, header = _mtus(timeline, link_of, names, values)
     rtt = _round_trips(timeline, link_of, names, values)
     pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
     per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
     found = [
-        _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack) for lane in range(2 * len(names))
+        _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack, given)
+        for lane in range(2 * len(names))
     ]
-    kinds = _kinds_of_links(found, rtt, mtu, names, values)
+    kinds = _kinds_of_links(found, rtt, mtu, names, given, values)
     rates = _rates(found, kinds, mtu, names, values)
     overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
     endpoints = zip(*(timeline.values("connections", field.name) for field in fields(Endpoints)), strict=True)
@@ -275,6 +287,7 @@ def _lane_rate(
     mtu: Int64s,
     header: Int64s,
     per_ack: Int64s,
+    given: Given,
 ) -> LaneRate:
     """What the times of one direction say of its rate."""
     link = lane // 2
@@ -291,7 +304,7 @@ def _lane_rate(
         int(header[link]) + FRAME_BYTES,
         packet,
     )
-    return lane_rate(times, bool(bursts.any()))
+    return lane_rate(times, bool(bursts.any()), given.rate_of(link))
 
 
 def _ack_times(pdus: PduColumns, rows: Int64s, packet_bytes: int, packets_per_ack: int) -> Int64s:
@@ -310,6 +323,7 @@ def _kinds_of_links(
     rtt: Int64s,
     mtu: Int64s,
     names: tuple[str, ...],
+    given: Given,
     values: list[CalibratedValue],
 ) -> Int64s:
     """The bucket of each link in bytes; 0 for a wire.
@@ -331,7 +345,10 @@ def _kinds_of_links(
         own = [one.bucket_bytes for one in lanes if one.bucket_bytes]
         is_open = any(one.is_bucket_open for one in lanes)
         confidence, low, high = Confidence.LOW, None, None
-        if is_limited[link] and own:
+        known = given.bucket_of(link)
+        if known is not None:
+            buckets[link], rests_on, confidence = known, "given", Confidence.HIGH
+        elif is_limited[link] and own:
             buckets[link] = int(np.median(own))
             rests_on = (
                 "a round trip shorter than its packets take at the rate; size from what passed behind rests"

@@ -23,6 +23,7 @@ from analyzer.replay.agreements import Agreement, agreements_of
 from analyzer.replay.assumptions import assumptions_of
 from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
+from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.made import made_network, made_workload
 from analyzer.replay.outcome import outcome_of
 from analyzer.replay.policies import POLICY_BY_NAME
@@ -93,12 +94,14 @@ def replay(
     faults: Sequence[str] = (),
     links: Any = None,
     target: Any = None,
+    given: Given = NOTHING_GIVEN,
     progress: Progress | None = None,
     log: Int64s | None = None,
 ) -> Outcome:
     """Run the workload of ``timeline`` under ``policy``: ``TOPOLOGY/POLICY``, ``as-recorded`` or a Scenario.
 
     A Scenario (``scenario_files.read_scenarios`` gives them) carries its own pacing, seed, links and target.
+    ``given`` is what is known of the recording itself, and its calibration rests on it.
     ``links`` and ``target`` override what the recording shows (``scenario.LinkModel``,
     ``TargetModel``, or mappings of their fields). ``progress`` is called with requests completed
     and asked for. ``log`` takes down events and transfers, for checks. Raises UnusableInputError
@@ -109,7 +112,7 @@ def replay(
         scenario = scenario_of(scenario, pacing=pacing, seed=seed, links=links, target=target)
     if faults:
         raise UnusableInputError("this version replays links that stay up", source="--fault")
-    return _outcome(timeline, _calibrated(timeline), scenario, progress, log)
+    return _outcome(timeline, _calibrated(timeline, given), scenario, progress, log)
 
 
 def replay_all(
@@ -118,6 +121,7 @@ def replay_all(
     *,
     pacing: str = "closed",
     seed: int = 0,
+    given: Given = NOTHING_GIVEN,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """One outcome for each of ``policies``, in order, on all cores; as ``replay`` does one by one.
@@ -129,17 +133,19 @@ def replay_all(
         one if isinstance(one, Scenario) else scenario_of(one, pacing=pacing, seed=seed) for one in policies
     ]
     outcomes = []
-    for outcome in replay_each(timeline, scenarios):
+    for outcome in replay_each(timeline, scenarios, given):
         outcomes.append(outcome)
         if progress is not None:
             progress(len(outcomes), len(scenarios))
     return outcomes
 
 
-def replay_each(timeline: Timeline, scenarios: Sequence[Scenario]) -> Iterator[Outcome]:
+def replay_each(
+    timeline: Timeline, scenarios: Sequence[Scenario], given: Given = NOTHING_GIVEN
+) -> Iterator[Outcome]:
     """The same, one after the other: no more outcomes than cores are held for who takes them."""
     prepare(scenarios)
-    calibrated = _calibrated(timeline)
+    calibrated = _calibrated(timeline, given)
     cores = os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
         running: deque[Future[Outcome]] = deque()
@@ -160,8 +166,8 @@ class _Calibrated(NamedTuple):
     values: tuple[CalibratedValue, ...]
 
 
-def _calibrated(timeline: Timeline) -> _Calibrated:
-    recorded = recorded_links(timeline)
+def _calibrated(timeline: Timeline, given: Given = NOTHING_GIVEN) -> _Calibrated:
+    recorded = recorded_links(timeline, given)
     service = service_times(timeline, recorded)
     workload = workload_of(timeline, recorded, service)
     agreements, windows = agreements_of(timeline)

@@ -25,7 +25,9 @@ SMALLEST_RATE_SHARE = 0.5
 GOOD_SHARE_OF_PACKET = 0.05
 """A fit is good where half the PDUs end within this share of a packet's time of what it says."""
 EQUALLY_GOOD = 1.25
-LARGER_BUCKETS = (1.25, 1.5)
+LARGER_BUCKETS = (1.2, 1.35)
+SLIGHT_SHARE = 0.01
+"""A residual larger by so little of a packet's time is no worse: acknowledgements are only estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +137,15 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     best = min(found)
     as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0]]
     larger = min(residual(round(best[1] * share), best[2]) for share in LARGER_BUCKETS)
-    is_open = larger <= EQUALLY_GOOD * best[0]
+    is_open = larger <= EQUALLY_GOOD * best[0] + SLIGHT_SHARE * lane.packet_bytes * 8e9 / best[2]
     return BucketFit(best[2], best[1], best[0], min(as_good), max(as_good), int(chosen.sum()), is_open)
 
 
-def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float] | None:
-    """The bucket in bytes that fits best at a known rate, with its residual in ns; None for too few PDUs."""
+def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float, bool] | None:
+    """The bucket in bytes that fits best at a known rate, its residual in ns, and whether it is open above.
+
+    None for too few PDUs.
+    """
     part = slice(0, MOST_PDUS)
     chosen = (lane.wire_bytes > 2 * lane.packet_bytes)[part]
     if chosen.sum() < FEWEST_PDUS or rate_bps <= 0:
@@ -155,7 +160,9 @@ def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float] | None:
         should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate_bps, bucket)[1]
         found.append((float(np.median(np.abs(end_ns - should)[chosen])), bucket))
     error, bucket = min(found)
-    return bucket, error
+    limit = EQUALLY_GOOD * error + SLIGHT_SHARE * lane.packet_bytes * 8e9 / rate_bps
+    larger = [other for other, size in found if LARGER_BUCKETS[0] * bucket <= size <= 2 * bucket]
+    return bucket, error, bool(larger) and min(larger) <= limit
 
 
 def _best(residual: object, bucket: int, rates: Float64s) -> tuple[float, int, float]:

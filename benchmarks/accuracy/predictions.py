@@ -16,14 +16,33 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.replay.calibrated import Confidence
+from analyzer.replay.given import given_by
+from analyzer.replay.recorded_links import RecordedLinks, recorded_links
 from analyzer.replay.run import replay_all
-from analyzer.replay.scenario import Scenario
 from analyzer.replay.words import scenario_of
 from analyzer.tables.folder import Outcome, Timeline
 from benchmarks.accuracy.measured import Run
 
 FIGURES = ("iops", "mb_per_s", "lat_p50_ms", "lat_p99_ms", "share_commands_path0")
 SHARE = "share_commands_path0"
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What the project promises of the errors of predictions, in percent; of a share the difference."""
+
+    median: float
+    worst: float
+
+
+BOUNDS = {
+    "iops": Bound(5.0, 15.0),
+    "mb_per_s": Bound(5.0, 15.0),
+    "lat_p50_ms": Bound(10.0, math.inf),
+    "lat_p99_ms": Bound(25.0, math.inf),
+    SHARE: Bound(0.05, 0.05),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +62,11 @@ class Prediction:
             return self.figures[name] - measured
         return 100 * (self.figures[name] / measured - 1)
 
+    def excess(self, name: str) -> float:
+        """The error over what it may be at worst (else at the median): above 1 it is too large."""
+        bound = BOUNDS[name]
+        return abs(self.error(name)) / (bound.worst if math.isfinite(bound.worst) else bound.median)
+
 
 @dataclass(frozen=True, slots=True)
 class FromOneCapture:
@@ -51,26 +75,49 @@ class FromOneCapture:
     source: Run
     baseline: BaselineError
     calibration: tuple[dict[str, Any], ...]
+    settings: tuple[str, ...]
+    """What was given of the recorded links."""
     predictions: tuple[Prediction, ...]
 
 
 def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> FromOneCapture:
-    """Predict ``runs`` from the capture of ``source``; all are of one workload."""
-    scenarios = [scenario_of("as-recorded"), *(_scenario(source, run) for run in runs)]
-    outcomes = replay_all(timeline, scenarios)
+    """Predict ``runs`` from the capture of ``source``; all are of one workload.
+
+    Where calibration is not sure of the rate or bucket of a link that the capture used, it is given as a user
+    would with ``--set``: the capture cannot know it.
+    """
+    recorded = recorded_links(timeline)
+    settings = _settings(source, timeline, recorded)
+    scenarios = [scenario_of("as-recorded")]
+    scenarios += [scenario_of(run.words, links=_links(source, run)) for run in runs]
+    outcomes = replay_all(timeline, scenarios, given=given_by(settings))
     return FromOneCapture(
         source,
         baseline_error(outcomes[0], timeline),
         tuple(outcomes[0].manifest["calibration"]),
+        settings,
         tuple(
-            Prediction(source.name, run, figures_of(outcome), _asked(source, run))
+            Prediction(source.name, run, figures_of(outcome), (*settings, *_asked(source, run)))
             for run, outcome in zip(runs, outcomes[1:], strict=True)
         ),
     )
 
 
-def _scenario(source: Run, run: Run) -> Scenario:
-    return scenario_of(run.words, links=_links(source, run))
+def _settings(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:
+    """What of the recorded links has to be given, as ``KEY=VALUE``."""
+    unsure = {value.name for value in recorded.values if value.confidence is Confidence.LOW}
+    addresses = timeline.values("connections", "initiator_address").tolist()
+    found = []
+    for place, link in enumerate(source.truth["links"]):
+        if not source.paths_used[place] or link["initiator"] not in addresses:
+            continue
+        number = int(recorded.link_of_connection[addresses.index(link["initiator"])])
+        name = recorded.names[number]
+        if {f"rate to target, {name}", f"rate from target, {name}"} <= unsure:
+            found.append(f"links.{number}.rate={source.rates_bps[place]}bps")
+        if f"token bucket, {name}" in unsure and link.get("tbf_burst_bytes"):
+            found.append(f"links.{number}.bucket={link['tbf_burst_bytes']}B")
+    return tuple(found)
 
 
 def _links(source: Run, run: Run) -> list[dict[str, int]]:

@@ -1,0 +1,134 @@
+"""Every measured run predicts every other of its workload; prints the errors and writes one page.
+
+    python -m benchmarks.accuracy FOLDER [-o reports/accuracy.html] [--workload W6] [--all]
+
+FOLDER holds captures beside what was measured of them (``measured.py``); ``traces/whatif`` is a small one,
+and ``python -m benchmarks.lab`` records more. Exit code 1 where a bound of the project is not kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import analyzer
+from analyzer.errors import UnusableInputError
+from benchmarks.accuracy.errors_page import write_page
+from benchmarks.accuracy.measured import Run, runs_in
+from benchmarks.accuracy.predictions import BOUNDS, SHARE, FromOneCapture, Prediction, predicted_from, ranking
+
+TITLES = {
+    "iops": "IOPS %",
+    "mb_per_s": "MB/s %",
+    "lat_p50_ms": "p50 %",
+    "lat_p99_ms": "p99 %",
+    SHARE: "share of path 0",
+}
+
+
+def from_run(task: tuple[Run, tuple[Run, ...]]) -> FromOneCapture:
+    """Calibrate one capture and predict the others of its workload."""
+    source, others = task
+    assert source.capture is not None
+    return predicted_from(source, analyzer.analyze(source.capture), others)
+
+
+def predicted(runs: Sequence[Run]) -> list[FromOneCapture]:
+    """All predictions among ``runs``, over all cores. Runs with a failure are left out."""
+    usable = [run for run in runs if not run.is_failover]
+    tasks = []
+    for source in usable:
+        others = tuple(run for run in usable if run.workload == source.workload and run.name != source.name)
+        if source.capture is not None and others:
+            tasks.append((source, others))
+    if len(tasks) < 2:
+        return [from_run(task) for task in tasks]
+    with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(from_run, tasks))
+
+
+def summary(found: Sequence[FromOneCapture]) -> Table:
+    """Median and worst error for each workload and over all."""
+    table = Table("workload", "predictions", *TITLES.values(), "pairs in wrong order", "failover")
+    workloads = sorted({one.source.workload for one in found})
+    for workload in [*workloads, ""]:
+        mine = [one for one in found if workload in ("", one.source.workload)]
+        flat = [prediction for one in mine for prediction in one.predictions]
+        orders = [ranking(one.predictions) for one in mine]
+        wrong, pairs = sum(len(order.wrong) for order in orders), sum(order.pairs for order in orders)
+        cells = [_median_and_worst(flat, name) for name in TITLES]
+        table.add_row(workload or "all", str(len(flat)), *cells, f"{wrong} of {pairs}", "not predicted yet")
+    return table
+
+
+def _median_and_worst(predictions: Sequence[Prediction], name: str) -> str:
+    errors = np.abs([one.error(name) for one in predictions])
+    digits = 3 if name == SHARE else 1
+    median, worst = (round(float(value), digits) for value in (np.median(errors), errors.max()))
+    bound = BOUNDS.get(name)
+    color = "green" if bound is None or (median <= bound.median and worst <= bound.worst) else "red"
+    return f"[{color}]{median} / {worst}[/{color}]"
+
+
+def baselines(found: Sequence[FromOneCapture]) -> Table:
+    """How well each capture's own replay fits it."""
+    table = Table("capture", "fit", "IOPS %", "p50 %", "p99 %", "given besides")
+    for one in found:
+        errors = [one.baseline.error_percent(name) for name in ("iops", "latency_ns_p50", "latency_ns_p99")]
+        cells = ["" if error is None else f"{error:+.1f}" for error in errors]
+        table.add_row(one.source.name, str(one.baseline.fit), *cells, " ".join(one.settings))
+    return table
+
+
+def worst(found: Sequence[FromOneCapture], count: int) -> Table:
+    """The predictions furthest off in IOPS, then in latency."""
+    flat = [prediction for one in found for prediction in one.predictions]
+    order = sorted(flat, key=lambda one: -max(one.excess(name) for name in BOUNDS))
+    table = Table("from", "to", *TITLES.values(), "given besides")
+    for one in order[:count]:
+        cells = [f"{one.error(name):+.3f}" if name == SHARE else f"{one.error(name):+.1f}" for name in TITLES]
+        table.add_row(one.source, one.run.configuration, *cells, ", ".join(one.asked))
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("-o", "--output", type=Path, help="an HTML page to write")
+    parser.add_argument("--workload", action="append", help="only these; may be repeated")
+    parser.add_argument("--all", action="store_true", help="list every prediction, not only the worst")
+    options = parser.parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    try:
+        runs = [
+            run for run in runs_in(options.folder) if not options.workload or run.workload in options.workload
+        ]
+        found = predicted(runs)
+    except UnusableInputError as error:
+        console.print(str(error))
+        return 2
+    if not found:
+        console.print("No workload has a capture and another run to predict.")
+        return 2
+    console.print(baselines(found), worst(found, 10**6 if options.all else 20), summary(found), sep="\n")
+    if options.output is not None:
+        write_page(found, options.output)
+        console.print(f"Page written to {options.output}")
+    flat = [prediction for one in found for prediction in one.predictions]
+    is_kept = all(one.excess(name) <= 1 for one in flat for name in BOUNDS)
+    return 0 if is_kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""The errors of all predictions as one self-contained page, in the style of the reports.
+
+Decides what is drawn: predicted against measured, every prediction with its errors, and every capture's own
+replay. Computes no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
+from analyzer.report.render import Head, panels_of, render
+from benchmarks.accuracy.predictions import BOUNDS, SHARE, FromOneCapture, Prediction, ranking
+
+COLORS = ("series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7", "series-8")
+NAMES = {
+    "iops": "IOPS",
+    "lat_p50_ms": "Median latency",
+    "lat_p99_ms": "p99 latency",
+    SHARE: "Share of path 0",
+}
+
+
+def write_page(found: Sequence[FromOneCapture], path: Path) -> Path:
+    """Write the page and give its path."""
+    head = Head("Predictions against reality", (f"{len(found)} captures",), "", "")
+    text = render(panels_of([(head, (_predictions(found), _baselines(found)), {})]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _predictions(found: Sequence[FromOneCapture]) -> Section:
+    flat = [prediction for one in found for prediction in one.predictions]
+    orders = [ranking(one.predictions) for one in found]
+    wrong, pairs = sum(len(order.wrong) for order in orders), sum(order.pairs for order in orders)
+    errors = {name: np.abs([one.error(name) for one in flat]) for name in NAMES}
+    answer = (
+        f"{len(flat)} predictions: IOPS off by {np.median(errors['iops']):.1f} % at the median and "
+        f"{errors['iops'].max():.1f} % at worst, median latency by {np.median(errors['lat_p50_ms']):.1f} %, "
+        f"p99 by {np.median(errors['lat_p99_ms']):.1f} %; {wrong} of {pairs} pairs in the wrong order."
+    )
+    blocks = (*(_scatter(flat, name) for name in ("iops", "lat_p50_ms", "lat_p99_ms")), _table(flat))
+    return Section("predictions", "Predictions", "How near do predictions come?", answer, blocks)
+
+
+def _scatter(flat: Sequence[Prediction], name: str) -> Figure:
+    workloads = sorted({one.run.workload for one in flat})
+    series = []
+    for place, workload in enumerate(workloads):
+        mine = [one for one in flat if one.run.workload == workload]
+        measured = np.array([one.run.median(name) for one in mine])
+        guessed = np.array([one.figures[name] for one in mine])
+        series.append(Series(workload, Shape.POINTS, COLORS[place % len(COLORS)], measured, guessed))
+    ends = np.array([min(one.run.median(name) for one in flat), max(one.run.median(name) for one in flat)])
+    series.append(Series("equal", Shape.LINE, "ink-soft", ends, ends, dash="dash"))
+    unit = "" if name == "iops" else "ms"
+    return Figure(
+        f"scatter-{name}",
+        f"{NAMES[name]}: points on the line came true",
+        f"Predicted over measured {NAMES[name]}, one point for each prediction; the table has the numbers.",
+        Axis("measured", unit, AxisKind.LOG),
+        Axis("predicted", unit, AxisKind.LOG),
+        tuple(series),
+    )
+
+
+def _table(flat: Sequence[Prediction]) -> Table:
+    headings = (
+        Heading("From the capture of"),
+        Heading("Predicted"),
+        *(Heading(f"{label}, measured", Align.NUMBER) for label in NAMES.values()),
+        *(Heading(f"{label}, error", Align.NUMBER) for label in NAMES.values()),
+        Heading("Given besides"),
+    )
+    rows = []
+    for one in flat:
+        measured = [Cell(f"{one.run.median(name):.4g}", one.run.median(name)) for name in NAMES]
+        errors = [
+            Cell(
+                f"{one.error(name):+.3f}" if name == SHARE else f"{one.error(name):+.1f} %",
+                one.error(name),
+                "good" if one.excess(name) <= 1 else "bad",
+            )
+            for name in NAMES
+        ]
+        rows.append(
+            (
+                Cell(one.source),
+                Cell(one.run.configuration),
+                *measured,
+                *errors,
+                Cell(", ".join(one.asked)),
+            )
+        )
+    limits = (
+        f"Green: IOPS within {BOUNDS['iops'].worst:g} %, latencies within {BOUNDS['lat_p50_ms'].median:g} "
+    )
+    limits += f"and {BOUNDS['lat_p99_ms'].median:g} %, shares within {BOUNDS[SHARE].worst:g}."
+    return Table("all", "Every prediction", headings, tuple(rows), searchable=True, note=limits)
+
+
+def _baselines(found: Sequence[FromOneCapture]) -> Section:
+    headings = (
+        Heading("Capture"),
+        Heading("Fit"),
+        Heading("IOPS", Align.NUMBER),
+        Heading("Median latency", Align.NUMBER),
+        Heading("p99 latency", Align.NUMBER),
+        Heading("Given besides"),
+    )
+    rows = []
+    for one in found:
+        errors = [one.baseline.error_percent(name) for name in ("iops", "latency_ns_p50", "latency_ns_p99")]
+        tone = {"good": "good", "poor": "bad"}.get(str(one.baseline.fit), "warning")
+        rows.append(
+            (
+                Cell(one.source.name),
+                Cell(str(one.baseline.fit), str(one.baseline.fit), tone),
+                *(Cell("" if error is None else f"{error:+.1f} %", error) for error in errors),
+                Cell(" ".join(one.settings)),
+            )
+        )
+    good = sum(str(one.baseline.fit) == "good" for one in found)
+    return Section(
+        "baselines",
+        "Baselines",
+        "Does the model reproduce the captures?",
+        f"{good} of {len(found)} captures are reproduced well by their own replay.",
+        (Table("fits", "Each capture and its own replay", headings, tuple(rows)),),
+    )
