@@ -47,7 +47,15 @@ def advice_of(study: Study) -> Advice | None:
         )
         if text
     ]
-    return Advice(_best(study, others), tuple(reasons), tuple(_caveats(study)))
+    best = _best(study, others)
+    if is_doubtful(study):
+        best = f"With doubt, since the model errs much here: {best[:1].lower()}{best[1:]}"
+    return Advice(best, tuple(reasons), tuple(_caveats(study)))
+
+
+def is_doubtful(study: Study) -> bool:
+    """Whether the model reproduces the recording too badly for its figures to be relied on."""
+    return study.baseline is not None and study.baseline.fit in (Fit.POOR, Fit.UNKNOWN)
 
 
 def _best(study: Study, others: list[int]) -> str:
@@ -170,7 +178,7 @@ def _caveats(study: Study) -> Iterator[str]:
     baseline = study.baseline
     if baseline is None:
         yield "The recording was not replayed as it was, so the error of the model is not known."
-    elif baseline.fit in (Fit.POOR, Fit.UNKNOWN):
+    elif is_doubtful(study):
         yield baseline.sentence
     else:
         doubts = [

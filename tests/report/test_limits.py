@@ -126,3 +126,13 @@ def test_an_error_of_the_model_is_the_doubt_of_every_difference():
     assert difference.doubt_percent == pytest.approx(20, abs=1)
     assert difference.percent == pytest.approx(-7.4, abs=0.5)
     assert not difference.is_apart
+
+
+def test_advice_of_a_model_that_errs_is_given_with_doubt():
+    """A baseline 40 % off is a poor one."""
+    timeline = make_timeline()
+    outcomes = (make_outcome(timeline, "as-recorded", faster=1.4), make_outcome(timeline, faster=3.0))
+    outcomes[0].manifest["is_baseline"] = True
+    advice = advice_of(Study(timeline, outcomes))
+    assert advice.advice.startswith("With doubt, since the model errs much here: of what was tried, ")
+    assert "does not reproduce the recording" in advice.caveats[0]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from analyzer.comparison.compare import MeasureRow
 from analyzer.comparison.request_columns import replayed_part, replayed_requests
-from analyzer.report.advice import advice_of
+from analyzer.report.advice import advice_of, is_doubtful
 from analyzer.report.blocks import (
     Align,
     Axis,
@@ -85,7 +85,7 @@ def _advice(study: Study) -> tuple[Lines, ...]:
     return (
         Lines(
             (
-                Line("Advice", found.advice, "good"),
+                Line("Advice", found.advice, "warning" if is_doubtful(study) else "good"),
                 *(Line(label, text) for label, text in found.reasons),
                 *(Line("Mind", text, "warning") for text in found.caveats),
             )

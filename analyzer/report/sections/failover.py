@@ -59,6 +59,13 @@ class Failover:
         """The longest life of a command that it held; where none completed, the longest pause."""
         return int(self.row.get("stall_ns") or self.row.get("gap_ns") or 0)
 
+    @property
+    def gone(self) -> int:
+        """Held commands that the application did not get back: recorded, ended for good; replayed, failed."""
+        if self.place is None:
+            return int(self.row["lost"] + self.row["aborted"])
+        return int(self.row.get("failed") or self.row.get("lost") or 0)
+
 
 def build(study: Study) -> Section:
     """The picture and the table where anything failed."""
@@ -195,13 +202,13 @@ def _table(found: list[Failover], how: str) -> Table:
         Heading("Reassigned", Align.NUMBER),
         Heading("Sent again", Align.NUMBER, "On the same path or on another."),
         Heading("Answered", Align.NUMBER, "After all, without being sent again."),
-        Heading("Lost", Align.NUMBER, "Never heard of again, or aborted."),
+        Heading("Lost", Align.NUMBER, "Never heard of again, aborted for good, or ended with an error."),
     )
     rows = []
     for one in found:
         row = one.row
         held = None if row["hold_to_ns"] is None else row["hold_to_ns"] - row["hold_from_ns"]
-        gone = row["lost"] + row["aborted"]
+        gone = one.gone
         setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:g} s"
         timer = "" if held is None else f"{TIMERS.get(row['hold_timer'], row['hold_timer'])}{setting}"
         color = "ink-soft" if one.place is None else series_color(one.place)
@@ -220,7 +227,7 @@ def _table(found: list[Failover], how: str) -> Table:
                 count_cell(row["outstanding"]),
                 count_cell(row["reassigned"]),
                 count_cell(row["retried_same_path"] + row["retried_other_path"]),
-                count_cell(row["answered"]),
+                count_cell(row.get("answered")),
                 count_cell(gone, "bad" if gone else ""),
             )
         )

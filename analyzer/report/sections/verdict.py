@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.comparison.baseline import Fit
+from analyzer.report.advice import advice_of
 from analyzer.report.blocks import Line, Lines, Section
 from analyzer.report.incident_cuts import cuts
 from analyzer.report.study import Study
@@ -40,13 +41,6 @@ _GRAVE_EVENTS = {
     "stall": ("stall", "stalls"),
 }
 """Events that a healthy recording does not have, in the order they are told."""
-
-
-_TOLD_MEASURES = {
-    "iops": "throughput",
-    "latency_ns_p50": "median latency",
-    "latency_ns_p99": "p99 latency",
-}
 
 
 def build(study: Study) -> Section:
@@ -171,33 +165,10 @@ def _trust(study: Study) -> Line:
 
 
 def _what_if(study: Study) -> Line:
-    comparison = study.comparison
-    if not comparison.labels:
+    if not study.comparison.labels:
         return Line("What if", "No replay was asked for; add one with --with, for example mcs:2/round-robin.")
-    others = [place for place, label in enumerate(comparison.labels) if label != comparison.reference]
-    if not others:
+    advice = advice_of(study)
+    if advice is None:
         return Line("What if", "Only the recording itself was replayed.", section="validity")
-    apart = [place for place in others if any(study.is_apart(name, place) for name in _TOLD_MEASURES)]
-    if not apart:
-        return Line(
-            "What if",
-            f"No policy that was tried ({listed([comparison.labels[place] for place in others[:6]])}) "
-            f"differs from {comparison.reference} in throughput or latency by more than the model's own "
-            "error.",
-            section="comparison",
-        )
-    parts = []
-    for place in apart:
-        told = [
-            f"{percent(comparison.row(name).differences_percent[place], signed=True)} {word}"
-            for name, word in _TOLD_MEASURES.items()
-            if study.is_apart(name, place)
-        ]
-        parts.append(f"{comparison.labels[place]} {listed(told)}")
-    same = [comparison.labels[place] for place in others if place not in apart]
-    if same and len(parts) <= 4:
-        parts.append(f"no difference under {listed(same[:4])}")
-    more = f"; {len(parts) - 4} more below" if len(parts) > 4 else ""
-    return Line(
-        "What if", f"Against {comparison.reference}: {'; '.join(parts[:4])}{more}.", section="comparison"
-    )
+    links = dict(advice.reasons).get("Links", "")
+    return Line("What if", f"{advice.advice} {links}".strip(), section="comparison")
