@@ -161,18 +161,19 @@ def show(console: Console, timeline: Timeline, recorded: RecordedMeasures) -> No
 def _show_captures(console: Console, timeline: Timeline) -> None:
     from analyzer.commands.shown import byte_count, duration, plain, table
 
+    captures = timeline.arrow["captures"].slice(0, LONGEST_LIST).to_pylist()
+    is_moved = any(capture["clock_offset_ns"] for capture in captures)
     rows = []
-    for capture in timeline.arrow["captures"].slice(0, LONGEST_LIST).to_pylist():
+    for capture in captures:
         is_empty = capture["first_ns"] is None
-        rows.append(
-            [
-                plain(Path(capture["name"]).name),
-                capture["format"],
-                byte_count(capture["size_bytes"]),
-                f"{capture['packets']:,}",
-                duration(None if is_empty else capture["last_ns"] - capture["first_ns"]),
-            ]
-        )
+        row = [
+            plain(Path(capture["name"]).name),
+            capture["format"],
+            byte_count(capture["size_bytes"]),
+            f"{capture['packets']:,}",
+            duration(None if is_empty else capture["last_ns"] - capture["first_ns"]),
+        ]
+        rows.append([*row, f"{capture['clock_offset_ns'] / 1e6:+,.3f} ms"] if is_moved else row)
     columns = [
         ("capture", ""),
         ("format", ""),
@@ -180,6 +181,8 @@ def _show_captures(console: Console, timeline: Timeline) -> None:
         ("packets", "right"),
         ("duration", "right"),
     ]
+    if is_moved:
+        columns.append(("clock moved by", "right"))
     console.print(table("Captures", columns, rows))
     _show_rest(console, timeline.arrow["captures"].num_rows, "captures")
 

@@ -202,6 +202,7 @@ def _pdu_row(pdu: dict[str, Any], begin_ns: int) -> list[str]:
     )
     words = ", ".join(f"{name} {value}" for name, value in numbers if value is not None)
     final = ", final" if pdu["is_final"] and pdu["data_sn"] is not None else ""
+    final += "" if pdu["is_complete"] else ", cut short"
     return [
         _at(pdu["time_ns"], begin_ns),
         str(pdu["packet"]),

@@ -18,6 +18,7 @@ from analyzer.timeline.analysis import analyze
 from tests.commands.run import run
 from tests.conversations import Conversation, read_10
 from tests.real import TRACES, capture_path
+from tests.recorded_packets import by_link, recorded_packets, written
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +40,11 @@ def test_the_page_fits_and_names_the_incident_and_the_slowest_command(failover: 
     page = printed(width, show, failover, recorded_measures(failover))
     assert max(map(len, page.splitlines())) <= width
     words = " ".join(page.split())
-    assert "1,333 commands answered, 7 not answered" in words
+    # The late answer to the eighth was cut short by a reset.
+    assert "1,332 commands answered, 8 not answered" in words
     assert "connection 0 fell silent; noticed after 3.00 s (nop-timeout," in words
     assert "recovery timer of 5 s" in words
-    assert "549 +14.936 s READ(10) 45420 13.1 s 0 incident 0" in words
+    assert "1279 +29.464 s WRITE(10) 84124 338 ms 2" in words
 
 
 def test_order_and_window_cost_stand_on_the_page_where_there_is_one() -> None:
@@ -76,9 +78,29 @@ def test_a_command_is_told_pdu_by_pdu(failover: Timeline) -> None:
     story = " ".join(printed(120, show_task, failover, 549).split())
     assert "Task 549: READ(10) at LBA 45420, 4 blocks on LUN 0" in story
     assert "Attempts at this work: tasks 549, 799." in story
-    assert "The answer came too late: the work was being done again." in story
+    assert "Never answered: connection-lost 3.01 s after it was sent." in story
     assert "→ SCSI Command CmdSN 278" in story
     assert "← SCSI Data-In StatSN" in story
+    assert "final, cut short" in story
+
+
+def test_an_answer_that_came_too_late_is_told_as_one() -> None:
+    """The other path had done the work again when the silent connection spoke once more."""
+    said = Conversation()
+    first, second = said.connect(), said.connect("10.0.1.1", "10.0.1.9")
+    said.login(first)
+    said.login(second, isid="00023d000002", gives=2)
+    said.command(first, 1, 1, read_10(0, 8))
+    said.data_in(first, 1, 4096, status=0)
+    said.command(first, 2, 2, read_10(8, 8))
+    said.wait_ms(15_000)
+    said.command(second, 9, 1, read_10(8, 8))
+    said.data_in(second, 9, 4096, status=0)
+    said.wait_ms(100)
+    said.data_in(first, 2, 4096, status=0)
+    said.close(first, reset=True)
+    story = " ".join(printed(120, show_task, said.timeline(), 1).split())
+    assert "The answer came too late: the work was being done again." in story
 
 
 def test_a_reassigned_command_shows_both_connections() -> None:
@@ -94,7 +116,7 @@ def test_json_carries_all_of_it(failover: Timeline) -> None:
     (incident,) = document["incidents"]
     assert incident["steps"][0]["what"] == "last-from-target"
     assert len(document["task_fates"]) == 8
-    assert document["worst_tasks"][0]["task_index"] == 549
+    assert document["worst_tasks"][0]["task_index"] == 1279
     assert document["sessions"][0]["stand_stills"] == 0
 
 
@@ -133,3 +155,15 @@ def test_stories_come_from_a_timeline_folder_too(failover: Timeline, tmp_path: P
     missing = run(["analyze", folder, "--incident", "7"])
     assert missing.returncode == 2
     assert missing.stderr.count("\n") == 1
+
+
+def test_clocks_that_were_moved_are_shown_with_their_files(tmp_path: Path) -> None:
+    """The offset stands beside the file, its bounds and evidence among the diagnostics."""
+    links = by_link(recorded_packets(capture_path("mcs-2conn-rr-tgt")))
+    files = written(tmp_path, links, lambda number: number * 2_000_000_000)
+    output = run(["analyze", *files]).stdout
+    assert "clock moved by" in output
+    assert "-2,000.00" in output
+    assert "clock-offset-assumed" in output
+    assert "CmdSNs acknowledged" in " ".join(output.split())
+    assert "clock moved by" not in run(["analyze", files[0]]).stdout
