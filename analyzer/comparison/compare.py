@@ -6,8 +6,8 @@ its model error is shared by all outcomes, else the recording. Draws and prints 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from analyzer.comparison.request_columns import recorded_requests, replayed_part
@@ -59,6 +59,8 @@ class Comparison:
     labels: tuple[str, ...]
     reference: str
     rows: tuple[MeasureRow, ...]
+    errors_percent: Mapping[str, float] = field(default_factory=dict)
+    """How far the model is known to err in some measures; else the baseline tells."""
 
     def row(self, name: str) -> MeasureRow:
         """The row of one measure. Raises KeyError for a name that is not declared."""
@@ -72,6 +74,8 @@ class Comparison:
 
         At least by 1 %. All that is known is that least where the recording was not replayed as it was.
         """
+        if name in self.errors_percent:
+            return max(LEAST_PERCENT, abs(self.errors_percent[name]))
         row = self.row(name)
         if self.reference not in self.labels:
             return LEAST_PERCENT

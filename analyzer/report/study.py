@@ -7,7 +7,7 @@ counts. Draws nothing.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -62,7 +62,15 @@ class Study:
     @cached_property
     def comparison(self) -> Comparison:
         """Recording and outcomes, measure by measure."""
-        return compared(self.outcomes, self.timeline)
+        found = compared(self.outcomes, self.timeline)
+        if self.baseline is None:
+            return found
+        errors = {
+            error.measure.name: error.error_percent
+            for error in self.baseline.errors
+            if error.error_percent is not None
+        }
+        return replace(found, errors_percent=errors)
 
     @cached_property
     def baseline(self) -> BaselineError | None:
