@@ -26,10 +26,10 @@ STEP = 1 << 16
 """Entries that are worked on at a time: with columns of some hundred bytes this is some ten megabytes."""
 
 
-MAPPED_BYTES_LIMIT = 64 << 20
+MAPPED_BYTES_LIMIT = 32 << 20
 """Pages of files that may be in the process beside those that were there before the first array."""
 
-_LOOK_EVERY_S = 0.02
+_LOOK_EVERY_S = 0.005
 
 
 class Scratch:

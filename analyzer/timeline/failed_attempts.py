@@ -51,12 +51,14 @@ def attempts_of(
     is_unanswered[unused] = True
     has_work = (tasks.expected_bytes > 0) | tasks.operations.has_lba
     failed_ns[~has_work] = -1
-    content = np.zeros((len(tasks), 48), np.uint8)
+    content = decoded.scratch.empty((len(tasks), 48), np.uint8)
     nexus = nexus_numbers(decoded, identities)
-    content[:, 0:4] = nexus[tasks.matrix[:, field.SESSION]].astype(">u4")[:, None].view(np.uint8)
-    content[:, 4:12] = tasks.lun.astype(">u8")[:, None].view(np.uint8)
-    content[:, 12:28] = tasks.cdb
-    content[:, 28:32] = tasks.expected_bytes.astype(">u4")[:, None].view(np.uint8)
+    for step in decoded.scratch.steps(len(tasks)):
+        content[step, 0:4] = nexus[tasks.matrix[step, field.SESSION]].astype(">u4")[:, None].view(np.uint8)
+        content[step, 4:12] = tasks.lun[step].astype(">u8")[:, None].view(np.uint8)
+        content[step, 12:28] = tasks.cdb[step]
+        content[step, 28:32] = tasks.expected_bytes[step].astype(">u4")[:, None].view(np.uint8)
+        content[step, 32:48] = 0
     content[tasks.long_cdbs.rows, 32:48] = tasks.long_cdbs.cdbs[:, 16:]
     return Attempts(
         content.view("V48")[:, 0],
