@@ -14,7 +14,14 @@ import pyarrow as pa
 
 from analyzer.measures import MEASURES, measure
 from analyzer.tables.folder import Outcome, Timeline
-from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS, UTILISATION
+from analyzer.tables.outcome_tables import (
+    METRICS,
+    OUTCOME_EVENTS,
+    OUTCOME_INCIDENTS,
+    PATHS,
+    REQUESTS,
+    UTILISATION,
+)
 from analyzer.tables.timeline_tables import (
     CAPTURES,
     CONNECTIONS,
@@ -285,6 +292,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
     requests = {
         "request_index": np.arange(count, dtype=np.int32),
         "task_index": np.arange(count, dtype=np.int32),
+        "initiator_index": np.zeros(count, np.int32),
         "path_index": path,
         "cmd_sn": tasks.column("cmd_sn"),
         "lun": tasks.column("lun"),
@@ -348,6 +356,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
         "requests": REQUESTS.build(requests),
         "paths": path_table,
         "events": OUTCOME_EVENTS.empty(),
+        "incidents": OUTCOME_INCIDENTS.empty(),
         "utilisation": UTILISATION.empty(),
         "metrics": metrics,
     }

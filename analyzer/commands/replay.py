@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -42,6 +42,26 @@ ScenarioFiles = Annotated[
         help="A file of scenarios (docs/scenarios.md); may be repeated.",
     ),
 ]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fault",
+        metavar="KIND,link=N,at=TIME",
+        help="What goes wrong meanwhile: down,link=1,at=5s; reset,link=0,at=50% ... (docs/faults.md); may be "
+        "repeated.",
+    ),
+]
+RecoveryPreset = Annotated[
+    str | None,
+    typer.Option(
+        "--recovery",
+        metavar="PRESET[,KEY=VALUE...]",
+        help="Timers and ways of recovery: linux-multipath, windows-mcs ... (docs/faults.md).",
+    ),
+]
+Neighbours = Annotated[
+    int, typer.Option(min=0, max=16, help="Other initiators that do the same on the same logical units.")
+]
 Pacing = Annotated[str, typer.Option(help="When the application asks: recorded, closed, or depth:N.")]
 Known = Annotated[
     list[str] | None,
@@ -68,6 +88,9 @@ def replay(
     ],
     policies: With = None,
     scenario_files: ScenarioFiles = None,
+    faults: Faults = None,
+    recovery: RecoveryPreset = None,
+    neighbours: Neighbours = 0,
     pacing: Pacing = "closed",
     seed: Seed = 0,
     settings: Known = None,
@@ -91,9 +114,11 @@ def replay(
 
     check(policies or [], pacing)
     given = given_by(settings or ())
+    disturbance = Disturbing(tuple(faults or ()), recovery, neighbours)
+    disturbance.check()
     asked_for: list[str | Scenario] = [*(policies or []), *scenarios_in(scenario_files or [], pacing, seed)]
     timeline, _ = timeline_and_outcomes(sources, port or ())
-    outcomes = run_all(timeline, asked_for, pacing, seed, given)
+    outcomes = run_all(timeline, asked_for, pacing, seed, disturbance, given)
     if output is not None:
         write_outcomes(outcomes, output)
     if as_json:
@@ -103,6 +128,29 @@ def replay(
     show(console, outcomes, timeline)
     if output is not None:
         console.print(f"Outcomes written to {output}")
+
+
+class Disturbing(NamedTuple):
+    """What goes wrong in the replays, as given on the command line."""
+
+    faults: tuple[str, ...] = ()
+    recovery: str | None = None
+    neighbours: int = 0
+
+    def check(self) -> None:
+        """Raise UnusableInputError for words that cannot be, before any long work begins."""
+        if self.faults:
+            from analyzer.replay.faults import fault_of
+
+            for fault in self.faults:
+                fault_of(fault)
+        if self.recovery is not None:
+            from analyzer.replay.recovery import recovery_of
+
+            recovery_of(self.recovery)
+
+
+UNDISTURBED = Disturbing()
 
 
 def check(policies: Sequence[str], pacing: str) -> None:
@@ -125,6 +173,7 @@ def run_all(
     policies: Sequence[str | Scenario],
     pacing: str,
     seed: int,
+    disturbing: Disturbing = UNDISTURBED,
     given: Given | None = None,
 ) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
@@ -143,6 +192,9 @@ def run_all(
             pacing=pacing,
             seed=seed,
             given=NOTHING_GIVEN if given is None else given,
+            faults=disturbing.faults,
+            recovery=disturbing.recovery,
+            neighbours=disturbing.neighbours,
             progress=progress,
         )
 
@@ -183,6 +235,7 @@ def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, An
                     row.measure.name: row.differences_percent[place] for row in comparison.rows
                 },
                 "paths": outcome.arrow["paths"].to_pylist(),
+                "incidents": outcome.arrow["incidents"].to_pylist(),
             }
             for place, (label, outcome) in enumerate(zip(comparison.labels, outcomes, strict=True))
         ],
@@ -218,3 +271,42 @@ def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> N
         ("IOPS to\nbaseline", "right"),
     ]
     console.print(table("Comparison", columns, rows))
+    show_incidents(console, outcomes)
+
+
+def show_incidents(console: Console, outcomes: Sequence[Outcome]) -> None:
+    """Print what came of each fault, one line for each, then in one sentence."""
+    from analyzer.commands.shown import MISSING, duration, plain, table
+
+    rows = []
+    for outcome in outcomes:
+        for one in outcome.arrow["incidents"].to_pylist():
+            again = one["retried_same_path"] + one["retried_other_path"]
+            since = one["failed_ns"]
+            rows.append(
+                [
+                    plain(outcome.label),
+                    *(
+                        MISSING if one[name] is None else duration(one[name] - since)
+                        for name in ("detected_ns", "first_retry_ns", "last_completion_ns")
+                    ),
+                    MISSING if one["stall_ns"] is None else duration(one["stall_ns"]),
+                    duration(one["gap_ns"]),
+                    f"{one['reassigned']}/{again}/{one['failed']}",
+                ]
+            )
+    if not rows:
+        return
+    columns = [
+        ("scenario", "label"),
+        ("noticed\nafter", "right"),
+        ("first\nretry", "right"),
+        ("all\nback", "right"),
+        ("slowest\ncommand", "right"),
+        ("nothing\ncompleted", "right"),
+        ("reassigned/\nretried/failed", "right"),
+    ]
+    console.print(table("Faults", columns, rows))
+    for outcome in outcomes:
+        for one in outcome.arrow["incidents"].to_pylist():
+            console.print(f"  • {plain(outcome.label)}: {plain(one['summary'])}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from analyzer.commands.export import Anonymize
-from analyzer.commands.replay import Pacing, Port, Seed, With
+from analyzer.commands.replay import Faults, Neighbours, Pacing, Port, RecoveryPreset, Seed, With
 
 CLAIMS_UP_TO = 1_000_000
 """Commands of a recording whose claims are tried without being asked for."""
@@ -25,6 +25,9 @@ def report(
         ),
     ],
     policies: With = None,
+    faults: Faults = None,
+    recovery: RecoveryPreset = None,
+    neighbours: Neighbours = 0,
     pacing: Pacing = "closed",
     seed: Seed = 0,
     output: Annotated[
@@ -48,20 +51,22 @@ def report(
     sources are shown. Several studies stand on one page, with a switch between them.
     """
     from analyzer.commands.claims import tried
-    from analyzer.commands.replay import run_all
+    from analyzer.commands.replay import Disturbing, run_all
     from analyzer.commands.shown import byte_count, output_console
     from analyzer.commands.sources import StudySources, base_name, studies_of
     from analyzer.report.page import report_studies
     from analyzer.report.study import Study
     from analyzer.tables.anonymous import Disguise
 
+    disturbing = Disturbing(tuple(faults or ()), recovery, neighbours)
+    disturbing.check()
     found = studies_of(sources, port or ())
     if anonymize:
         disguise = Disguise(source.timeline for source in found)
         found = [StudySources(*disguise.study(source.timeline, source.outcomes)) for source in found]
     studies = []
     for source in found:
-        replayed = run_all(source.timeline, policies, pacing, seed) if policies else []
+        replayed = run_all(source.timeline, policies, pacing, seed, disturbing) if policies else []
         is_small = source.timeline.arrow["tasks"].num_rows <= CLAIMS_UP_TO
         findings = tried(source.timeline, seed) if with_claims or (with_claims is None and is_small) else ()
         studies.append(Study(source.timeline, (*source.outcomes, *replayed), findings=findings))

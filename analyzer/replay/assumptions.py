@@ -5,6 +5,7 @@ Decides nothing about the replay; says what its model takes for granted, and onl
 
 from __future__ import annotations
 
+from analyzer.replay.failover import Failover
 from analyzer.replay.scenario import BondMode, Pacing, Scenario
 from analyzer.replay.state import NONE, SIMPLE
 from analyzer.replay.topology import Network
@@ -13,10 +14,13 @@ from analyzer.replay.workload import Workload
 HIDDEN_SHARE = 0.05
 
 
-def assumptions_of(scenario: Scenario, network: Network, workload: Workload) -> tuple[str, ...]:
+def assumptions_of(
+    scenario: Scenario, network: Network, workload: Workload, failover: Failover | None = None
+) -> tuple[str, ...]:
     """The assumptions of one replay, the loop first."""
     return (
         *_about_pacing(scenario, workload),
+        *_about_faults(scenario, failover),
         *_about_target(scenario, workload),
         *_about_links(scenario, network),
         *workload.assumptions,
@@ -48,6 +52,28 @@ def _about_pacing(scenario: Scenario, workload: Workload) -> list[str]:
     return found
 
 
+def _about_faults(scenario: Scenario, failover: Failover | None) -> list[str]:
+    if failover is None:
+        return []
+    recovery = failover.recovery
+    way = {
+        "reassign": f"Time2Wait {recovery.time2wait_ns / 1e9:g} s, then TASK REASSIGN",
+        "retry": f"Time2Wait {recovery.time2wait_ns / 1e9:g} s, then commands are sent again",
+        "session": "the whole session is dropped and logged in again",
+    }[recovery.connection_recovery]
+    hold = "for ever" if recovery.hold_ns is None else f"for {recovery.hold_ns / 1e9:g} s"
+    found = [
+        f"Recovery as {recovery.preset}: a loss is noticed by {recovery.detection_sentence}; a session "
+        f"without connections holds its commands {hold}; a session with others left: {way}."
+    ]
+    missed = [
+        fault.words for fault in scenario.faults if fault not in [one.fault for one in failover.disturbances]
+    ]
+    if missed:
+        found.append(f"The workload ended before these faults could strike: {'; '.join(missed)}.")
+    return found
+
+
 def _about_target(scenario: Scenario, workload: Workload) -> list[str]:
     target = scenario.target
     found = []
@@ -69,7 +95,7 @@ def _about_target(scenario: Scenario, workload: Workload) -> list[str]:
 def _about_links(scenario: Scenario, network: Network) -> list[str]:
     has_loss = any(link.loss_per_billion for link in network.links)
     has_acknowledgements = all(link.packets_per_ack for link in network.links)
-    said = "Links do not fail"
+    said = "Links do not fail" if not scenario.faults else "Links fail as told"
     said += ", and lost packets cost a repair each but no rate" if has_loss else ", and TCP loses nothing"
     found = [said + ("." if has_acknowledgements else "; its acknowledgements take no time on the links.")]
     found.append("An initiator writes to a connection first in, first out: commands wait behind data.")

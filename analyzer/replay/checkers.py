@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.replay.state import (
+    COMPLETED,
     GATE_BLOCKING,
     GATE_IN_ORDER,
     GATE_NONE,
@@ -20,10 +21,13 @@ from analyzer.replay.state import (
     GOOD,
     HEAD_OF_QUEUE,
     LOG_TRANSFERS,
+    MAY_WAIT,
     NEVER,
     NONE,
     ORDERED,
     REFUSED,
+    REQUESTS,
+    UNFINISHED,
     WINDOW_BY_COMPLETION,
     World,
     is_whole,
@@ -44,7 +48,9 @@ STEPS = (
 
 
 def broken_rules(world: World) -> tuple[str, ...]:
-    """All rules that a finished replay broke."""
+    """All rules that a finished replay broke. Attempts that were given up are no requests."""
+    count = int(world.counters[REQUESTS])
+    world = world._replace(requests=world.requests[:count], progress=world.progress[:count])
     return (
         *_completion(world),
         *_causes(world),
@@ -59,7 +65,11 @@ def broken_rules(world: World) -> tuple[str, ...]:
 
 def _completion(world: World) -> list[str]:
     missing = int((world.progress.completed_ns == NEVER).sum())
-    return [f"{missing} requests did not complete"] if missing else []
+    found = [f"{missing} requests did not complete"] if missing else []
+    ended = int((world.progress.end != UNFINISHED).sum())
+    if ended != int(world.counters[COMPLETED]):
+        found.append(f"{int(world.counters[COMPLETED])} completions of {ended} requests")
+    return found
 
 
 def _causes(world: World) -> list[str]:
@@ -96,18 +106,19 @@ def _numbered(world: World, nexus: int) -> Int64s:
 
 
 def _order(world: World) -> list[str]:
-    """Every CmdSN once, but for attempts that met a full task set; commands pass the gate by its rule."""
+    """Every CmdSN once, but for attempts that were given up; commands pass the gate by its rule."""
     found = []
     progress = world.progress
     for nexus in range(len(world.nexuses)):
         rows = _numbered(world, nexus)
         numbers = progress.cmd_sn[rows]
         used_up = int(world.nexuses[nexus].next_cmd_sn) - len(rows)
-        retried = int(progress.retries[rows].sum())
-        if used_up != retried or len(np.unique(numbers)) != len(rows):
+        given_up = int(world.nexuses[nexus].given_up)
+        if used_up != given_up or len(np.unique(numbers)) != len(rows):
             found.append(f"nexus {nexus}: CmdSNs have holes or doubles")
-        found += _gate(world, nexus, rows[progress.end[rows] != REFUSED], is_first_try=not retried)
-    immediate = np.flatnonzero(progress.cmd_sn == NONE)
+        is_first_try = not given_up and not progress.retries[rows].any()
+        found += _gate(world, nexus, rows[progress.end[rows] == GOOD], is_first_try=is_first_try)
+    immediate = np.flatnonzero((progress.cmd_sn == NONE) & (progress.end == GOOD))
     if (progress.released_ns[immediate] != progress.arrived_ns[immediate]).any():
         found.append("an immediate command waited at the gate")
     return found
@@ -138,7 +149,8 @@ def _window(world: World) -> list[str]:
     progress = world.progress
     for nexus in range(len(world.nexuses)):
         rows = _numbered(world, nexus)
-        if progress.retries[rows].any() or world.nexuses[nexus].gate == GATE_BLOCKING:
+        is_disturbed = world.counters[MAY_WAIT] or progress.retries[rows].any()
+        if is_disturbed or world.nexuses[nexus].gate == GATE_BLOCKING:
             continue
         moved = np.where(progress.end[rows] == REFUSED, progress.arrived_ns[rows], progress.released_ns[rows])
         if world.nexuses[nexus].window_rule == WINDOW_BY_COMPLETION:
@@ -159,14 +171,15 @@ def _links(world: World) -> list[str]:
     transfers = logged(world.log, LOG_TRANSFERS)
     for direction, link in enumerate(world.links):
         rows = transfers[transfers[:, 0] == direction]
-        given, free, delivered, wire = rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4]
-        begun = np.maximum(given, np.concatenate([[0], free[:-1]])) if len(rows) else given
-        if link.rate_bps and (wire * 8e9 > (free - begun) * float(link.rate_bps) * (1 + 1e-12)).any():
+        given, free, delivered, wire, begun = rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4], rows[:, 6]
+        full_bps = float(link.full_rate_bps)
+        is_overlapping = (begun[1:] < free[:-1]).any() and not world.counters[MAY_WAIT]
+        if full_bps and ((wire * 8e9 > (free - begun) * full_bps * (1 + 1e-12)).any() or is_overlapping):
             found.append(f"direction {direction} carried more than its rate")
         full = link.segment_bytes + link.packet_overhead_bytes
-        packet_ns = full * 8e9 / link.rate_bps if link.is_postpaid and link.rate_bps else 0
+        packet_ns = full * 8e9 / min(full_bps, link.rate_bps) if link.is_postpaid and full_bps else 0
         credit = max(link.credit_ns, int(np.ceil(packet_ns)))
-        if (delivered < np.maximum(given, free - credit) + link.delay_ns).any():
+        if (delivered < np.maximum(given, free - credit) + link.least_delay_ns).any():
             found.append(f"direction {direction} delivered before it had sent")
         if int(wire.sum()) != int(link.wire_bytes) or int((free - begun).sum()) != int(link.busy_ns):
             found.append(f"direction {direction} does not account for its bytes or its time")
@@ -179,7 +192,7 @@ def _data(world: World) -> list[str]:
     good = world.progress.end == GOOD
     if (world.progress.received_bytes != world.requests.write_bytes)[good].any():
         found.append("a write was served without all of its data, or with more")
-    is_once = not world.progress.retries.any() and bool(good.all())
+    is_once = not world.progress.retries.any() and not world.progress.reassigns.any() and bool(good.all())
     if is_whole(world.log, LOG_TRANSFERS) and is_once:
         rows = logged(world.log, LOG_TRANSFERS)
         is_back = rows[:, 0] % 2 == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.replay.compiled import engine_function, engine_step
-from analyzer.replay.state import SEED, World
+from analyzer.replay.state import FAR_NS, SEED, World
 from analyzer.replay.wire import sending_ns, transmit
 
 # RFC 6928: a connection begins, and restarts after an idle time, with ten segments.
@@ -28,7 +28,7 @@ def send(world: World, path: int, from_target: int, now: int, stream_bytes: int,
     direction = by.link_from if from_target else by.link_to
     at: int = transmit(world, 2 * path + from_target, direction, now, stream_bytes, data_bytes)
     lane = world.lanes[2 * path + from_target]
-    if not lane.is_plain:
+    if not lane.is_plain and at < FAR_NS:
         at = slowed(world, lane, 2 * path + from_target, now, at, stream_bytes)
     return at
 

@@ -18,6 +18,7 @@ from analyzer.replay.state import (
     ORDERED,
     SERVICE_ENDS,
     STAGE_QUEUED,
+    STAGE_REFUSED,
     STAGE_SENT,
     TASK_SET_TURN,
     World,
@@ -97,7 +98,7 @@ def look_for_next(world: World, queue: EventQueue, now: int, index: int) -> None
 def serve_if_whole(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Hand a request to its device once it passed the gate, all its data is in, and its turn has come."""
     asked, done = world.requests[request], world.progress[request]
-    if done.stage == STAGE_SENT or done.received_bytes < asked.write_bytes:
+    if done.stage == STAGE_SENT or done.stage == STAGE_REFUSED or done.received_bytes < asked.write_bytes:
         return
     device = world.devices[asked.device_index]
     if not device.is_ordering or asked.attribute == HEAD_OF_QUEUE:

@@ -21,6 +21,9 @@ from analyzer.replay.initiator import (
 )
 from analyzer.replay.policies.interface import Rules
 from analyzer.replay.state import (
+    ANSWER_DUE,
+    CALL,
+    CALLED,
     COMMAND_ARRIVES,
     CONNECTION_READS,
     DATA_ARRIVES,
@@ -31,10 +34,12 @@ from analyzer.replay.state import (
     GATE_TIMEOUT,
     GRANT,
     LOG_EVENTS,
+    NONE,
     NOW_NS,
     PAUSED,
     QUEUE_FULL,
     R2T_ARRIVES,
+    REACHED,
     READY,
     SEND_DUE,
     SERVICE_ENDS,
@@ -44,6 +49,7 @@ from analyzer.replay.state import (
     World,
 )
 from analyzer.replay.target import (
+    answer,
     gate_timeout,
     grant,
     reaches_target,
@@ -55,16 +61,21 @@ DIGEST_FACTOR = 1_000_003
 
 
 @engine_function
-def run_events(rules: Rules, world: World, queue: EventQueue, reserve: int, budget: int) -> int:
-    """Work off events until none is left (ENDED) or ``budget`` of them are done (PAUSED).
+def run_events(
+    rules: Rules, world: World, queue: EventQueue, reserve: int, budget: int, until_ns: int
+) -> int:
+    """Work off events until none is left (ENDED), ``budget`` are done (PAUSED) or ``until_ns`` is REACHED.
 
     QUEUE_FULL where fewer than ``reserve`` slots are free, which is the most that one event may post;
-    WRONG_PATH where the policy named no usable path for the request of the last event.
+    WRONG_PATH where the policy named no usable path for the request of the last event; CALLED behind an
+    event that recovery has to know of.
     """
     remaining = budget
     while queue.counters[SIZE] > 0:
         if queue.counters[FREE] < reserve:
             return QUEUE_FULL
+        if queue.at_ns[0] >= until_ns:
+            return REACHED
         if remaining == 0:
             return PAUSED
         remaining -= 1
@@ -90,12 +101,16 @@ def run_events(rules: Rules, world: World, queue: EventQueue, reserve: int, budg
             send_solicited(world, queue, now, request, value)
         elif kind == GRANT:
             grant(world, queue, now, request)
+        elif kind == ANSWER_DUE:
+            answer(world, queue, now, request)
         elif kind == SEND_DUE:
             send_command(world, queue, now, request)
         elif kind == TASK_SET_TURN:
             task_set_turn(world, queue, now, request)
         elif kind == GATE_TIMEOUT:
             gate_timeout(world, queue, now, request, value)
+        if world.counters[CALL] != NONE:
+            return CALLED
     return ENDED
 
 

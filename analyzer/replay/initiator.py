@@ -18,26 +18,35 @@ from analyzer.replay.policies.interface import (
     Rules,
 )
 from analyzer.replay.state import (
+    CALL,
+    CALL_AT,
     COMMAND_ARRIVES,
     COMPLETED,
     DATA_ARRIVES,
     DATA_DUE,
     DEPTH,
     GOOD,
+    HELD_BY_PATH,
+    HELD_FOR_PATH,
     IS_POOLED,
     LOG_EPISODES,
     LOG_EVENTS,
     LOG_TRANSFERS,
+    MAY_WAIT,
+    NEVER,
     NEXT_IN_LIST,
     NEXT_UNPROMPTED,
     NONE,
     NOTHING,
     READY,
     REFUSED,
+    REQUESTS,
     SEND_DUE,
     STAGE_SENT,
     STATUS_GOOD,
+    STATUS_REFUSED,
     STATUS_TASK_SET_FULL,
+    STATUS_UNIT_ATTENTION,
     WINDOW_CLOSED,
     WINDOW_OPENED,
     Float64s,
@@ -75,24 +84,31 @@ def post_next_unprompted(world: World, queue: EventQueue) -> None:
 def make_ready(rules: Rules, world: World, queue: EventQueue, now: int, request: int) -> bool:
     """The application asks for ``request``: choose its path; send it, or hold it at a closed window.
 
-    A command that met a full task set is asked for again, on the path it was given. False where the
-    policy named no usable path.
+    A command that met a full task set is asked for again, on the path it was given; one without a usable
+    path waits where recovery may bring one. False where the policy named no usable path.
     """
     asked, done = world.requests[request], world.progress[request]
-    if done.retries == 0:
+    if done.ready_ns == NEVER:
         if world.counters[DEPTH] == 0 and asked.predecessor == NONE:
             post_next_unprompted(world, queue)
         done.ready_ns = now
-        done.dispatched_ns = now
+    elif done.sequences > 0:
+        # Data of the attempt before is still under way: the command goes behind it.
+        post(queue, now + world.devices[asked.device_index].retry_ns, READY, request, NOTHING, NOTHING)
+        return True
+    if done.path == NONE:
+        if world.counters[MAY_WAIT] and not is_any_usable(world, int64(asked.scope)):
+            done.held = HELD_FOR_PATH
+            return True
         member = assigned(rules.choose, world, world.options[0], now, request, int64(asked.scope))
         if member >= 0 and world.scopes[asked.scope].is_outer:
             member = assigned(rules.choose_inner, world, world.options[1], now, request, member)
         if member < 0:
             return False
+        done.dispatched_ns = now
         done.path = member
-    elif done.sequences > 0:
-        # Data of the attempt before is still under way: the command goes behind it.
-        post(queue, now + world.devices[asked.device_index].retry_ns, READY, request, NOTHING, NOTHING)
+    if world.paths[done.path].is_held:
+        done.held = HELD_BY_PATH
         return True
     index = world.paths[done.path].nexus
     nexus = world.nexuses[index]
@@ -101,6 +117,15 @@ def make_ready(rules: Rules, world: World, queue: EventQueue, now: int, request:
     else:
         hold(world, now, index, request)
     return True
+
+
+@engine_step
+def is_any_usable(world: World, scope: int) -> bool:
+    """Whether any member of a scope works."""
+    is_any = False
+    for place in range(world.scopes[scope].member_count):
+        is_any = is_any or world.members[scope, place].is_usable != 0
+    return is_any
 
 
 @engine_function
@@ -225,6 +250,7 @@ def send_data(world: World, path: int, now: int, data_bytes: int) -> int:
 @engine_step
 def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
     """Answer an R2T, at once or after the turnaround of the initiator."""
+    world.paths[world.progress[request].path].heard_ns = now
     turnaround_ns = world.requests[request].turnaround_ns
     if turnaround_ns > 0:
         post(queue, now + turnaround_ns, DATA_DUE, request, burst_bytes, NOTHING)
@@ -243,14 +269,26 @@ def send_solicited(world: World, queue: EventQueue, now: int, request: int, burs
 def take_status(rules: Rules, world: World, queue: EventQueue, now: int, request: int, status: int) -> None:
     """A status is there: the request has ended, or the task set was full and it is asked for again."""
     done = world.progress[request]
-    if status == STATUS_TASK_SET_FULL:
+    world.paths[done.path].heard_ns = now
+    if status != STATUS_GOOD and status != STATUS_REFUSED:
         done.retries += 1
-        retry_ns = world.devices[world.requests[request].device_index].retry_ns
-        post(queue, now + retry_ns, READY, request, NOTHING, NOTHING)
+        done.arrived_ns = NEVER
+        done.released_ns = NEVER
+        if done.cmd_sn != NONE:
+            world.nexuses[world.paths[done.path].nexus].given_up += 1
+            done.cmd_sn = NONE
+        again_ns = now
+        if status == STATUS_TASK_SET_FULL:
+            again_ns += world.devices[world.requests[request].device_index].retry_ns
+        elif status == STATUS_UNIT_ATTENTION:
+            world.counters[CALL] = request
+        post(queue, again_ns, READY, request, NOTHING, NOTHING)
         return
     done.completed_ns = now
     done.end = GOOD if status == STATUS_GOOD else REFUSED
     world.counters[COMPLETED] += 1
+    if world.counters[COMPLETED] == world.counters[CALL_AT]:
+        world.counters[CALL] = request
     scope = int64(world.requests[request].scope)
     member = int64(done.path)
     if world.scopes[scope].is_outer:
@@ -286,7 +324,7 @@ def post_following(world: World, queue: EventQueue, now: int, request: int) -> N
     if counters[DEPTH] > 0:
         following = counters[NEXT_IN_LIST]
         counters[NEXT_IN_LIST] += 1
-        if following >= len(world.requests):
+        if following >= counters[REQUESTS]:
             following = NONE
     elif counters[IS_POOLED] > 0 and following != NONE:
         following = counters[NEXT_IN_LIST]

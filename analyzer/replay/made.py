@@ -38,8 +38,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     ``service_ns``, ``grant_ns``,
     ``turnaround_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
     ``lun_index``, ``device``, ``host``, ``lba``, ``blocks``, ``attribute``, ``is_immediate``,
-    ``has_own_status``, ``sense_bytes``. Hosts have logical units of their own unless ``device`` says
-    otherwise.
+    ``has_own_status``, ``sense_bytes``, ``cannot_repeat``. Hosts have logical units of their own unless
+    ``device`` says otherwise.
     """
 
     def column(name: str, kind: Any, default: Any = 0) -> Any:
@@ -80,6 +80,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         ),
         queue_depth=UNLIMITED,
         assumptions=(),
+        cannot_repeat=column("cannot_repeat", np.bool_),
     )
     if columns:
         raise TypeError(f"no column {sorted(columns)}")

@@ -7,6 +7,7 @@ the replay.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ import pyarrow as pa
 from analyzer.measures import MEASURES, measure
 from analyzer.provenance import provenance
 from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.disturbance import Note
+from analyzer.replay.failover import Failover
+from analyzer.replay.incidents import incident_table
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
     BIN_NS,
     COMMAND_REFUSED,
     DIGEST,
     EVENTS,
+    FAILED,
     GATE_HELD,
     GATE_RELEASED,
     GOOD,
@@ -43,7 +48,7 @@ from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUE
 
 Int64s = npt.NDArray[np.int64]
 
-END_NAMES = ("unfinished", "completed", "failed")
+END_NAMES = ("unfinished", "completed", "failed", "failed")
 EPISODE_NAMES: dict[int, str] = {
     int(GATE_HELD): "gate-held",
     int(GATE_RELEASED): "gate-released",
@@ -62,14 +67,20 @@ def outcome_of(
     world: World,
     values: tuple[CalibratedValue, ...],
     assumptions: tuple[str, ...],
+    failover: Failover | None = None,
 ) -> Outcome:
-    """The outcome of a replay that has ended."""
-    is_completed = world.progress.end == GOOD
+    """The outcome of a replay that has ended. Figures are of the recorded initiators alone."""
+    count = len(workload)
+    world = world._replace(requests=world.requests[:count], progress=world.progress[:count])
+    is_completed = (world.progress.end == GOOD) & (workload.host < len(workload.hosts) - workload.neighbours)
     figures = _figures(workload, network, world, is_completed)
+    disturbances = failover.disturbances if failover is not None else []
+    notes = failover.notes if failover is not None else []
     tables = {
         "requests": _requests(timeline, workload, world),
         "paths": _paths(network, workload, world, is_completed),
-        "events": _events(workload, world),
+        "events": _events(workload, world, notes),
+        "incidents": incident_table(disturbances, workload, world),
         "utilisation": _utilisation(workload, world),
         "metrics": METRICS.build(figures),
     }
@@ -108,7 +119,11 @@ def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
     return REQUESTS.build(
         {
             "request_index": np.arange(count, dtype=np.int32),
-            "task_index": workload.task.astype(np.int32),
+            "task_index": np.ma.MaskedArray(
+                workload.task.astype(np.int32),
+                mask=workload.host >= len(workload.hosts) - workload.neighbours,
+            ),
+            "initiator_index": workload.host,
             "path_index": np.ma.MaskedArray(progress.path, mask=progress.path == NONE),
             "cmd_sn": np.ma.MaskedArray(progress.cmd_sn, mask=progress.cmd_sn == NONE),
             "lun": tasks.column("lun").take(rows),
@@ -131,7 +146,7 @@ def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
             ),
             "end": dictionary(progress.end, END_NAMES),
             "retry_count": progress.retries.astype(np.int32),
-            "reassign_count": np.zeros(count, np.int32),
+            "reassign_count": progress.reassigns,
         }
     )
 
@@ -209,22 +224,33 @@ def _utilisation(workload: Workload, world: World) -> pa.Table:
     )
 
 
-def _events(workload: Workload, world: World) -> pa.Table:
+def _events(workload: Workload, world: World, notes: Sequence[Note]) -> pa.Table:
+    """What the engine and the recovery wrote down, in order of time."""
     episodes = logged(world.log, LOG_EPISODES)
-    kept = len(episodes)
-    request = episodes[:, 3]
+    request = np.where(episodes[:, 3] < len(workload), episodes[:, 3], NONE)
+    path = np.where(request == NONE, NONE, world.progress.path[np.maximum(request, 0)])
     nexuses = np.unique(episodes[:, 2]).tolist()
     details = {nexus: json.dumps({"nexus_index": nexus}) for nexus in nexuses}
+    at_ns = np.concatenate([episodes[:, 0], np.array([note.at_ns for note in notes], np.int64)])
+    order = np.argsort(at_ns, kind="stable")
+    paths = np.concatenate([path, np.array([_index(note.path) for note in notes], np.int64)])[order]
+    requests = np.concatenate([request, np.array([_index(note.request) for note in notes], np.int64)])[order]
+    kinds = [EPISODE_NAMES[kind] for kind in episodes[:, 1].tolist()] + [note.kind for note in notes]
+    said = [details[nexus] for nexus in episodes[:, 2].tolist()] + [json.dumps(note.detail) for note in notes]
     return OUTCOME_EVENTS.build(
         {
-            "event_index": np.arange(kept, dtype=np.int32),
-            "at_ns": episodes[:, 0] + workload.begin_ns,
-            "path_index": world.progress.path[request],
-            "request_index": request.astype(np.int32),
-            "kind": [EPISODE_NAMES[kind] for kind in episodes[:, 1].tolist()],
-            "detail": [details[nexus] for nexus in episodes[:, 2].tolist()],
+            "event_index": np.arange(len(order), dtype=np.int32),
+            "at_ns": at_ns[order] + workload.begin_ns,
+            "path_index": np.ma.MaskedArray(paths.astype(np.int32), mask=paths == NONE),
+            "request_index": np.ma.MaskedArray(requests.astype(np.int32), mask=requests == NONE),
+            "kind": np.array(kinds, object)[order].tolist(),
+            "detail": np.array(said, object)[order].tolist(),
         }
     )
+
+
+def _index(number: int | None) -> int:
+    return NONE if number is None else number
 
 
 def _figures(
@@ -259,7 +285,7 @@ def _figures(
     gated = (progress.released_ns - progress.arrived_ns)[is_completed]
     rows.append(("order_waited", float((gated > 0).sum()), "requests"))
     rows.append(("task_set_full", float(progress.retries.sum()), "responses"))
-    rows.append(("failed", float((progress.end == REFUSED).sum()), "requests"))
+    rows.append(("failed", float(np.isin(progress.end, (REFUSED, FAILED)).sum()), "requests"))
     rows.append(("broken_sequences", float(world.devices.broken_sequences.sum()), "requests"))
     rows.append(("cache_hits", float(world.devices.cache_hits.sum()), "requests"))
     rows.append(("packets_lost", float(world.lanes.lost.sum()), "packets"))

@@ -23,9 +23,12 @@ from analyzer.replay.agreements import Agreement, agreements_of
 from analyzer.replay.assumptions import assumptions_of
 from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
+from analyzer.replay.failover import Failover
+from analyzer.replay.faults import Fault, fault_of
 from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.made import made_network, made_workload
 from analyzer.replay.outcome import outcome_of
+from analyzer.replay.path_recovery import recovery_for
 from analyzer.replay.policies import POLICY_BY_NAME
 from analyzer.replay.policies.interface import (
     Choose,
@@ -36,14 +39,20 @@ from analyzer.replay.policies.interface import (
     example_completion,
 )
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
+from analyzer.replay.recorded_recovery import with_recorded_timers
+from analyzer.replay.recovery import Recovery, recovery_of
 from analyzer.replay.scenario import Pacing, Scenario
 from analyzer.replay.service_times import service_times
 from analyzer.replay.state import (
     BIN_NS,
+    CALL,
+    CALL_AT,
+    CALLED,
     COMPLETED,
     COUNTERS,
     DEPTH,
     ENDED,
+    FAR_NS,
     FIRST_BIN_NS,
     IS_POOLED,
     NEXT_IN_LIST,
@@ -51,8 +60,10 @@ from analyzer.replay.state import (
     NONE,
     NOW_NS,
     QUEUE_FULL,
+    REACHED,
     READY,
     REQUEST,
+    REQUESTS,
     SEED,
     SIMPLE,
     USAGE_BINS,
@@ -75,7 +86,7 @@ from analyzer.replay.topology import (
     task_set_records,
 )
 from analyzer.replay.words import scenario_of
-from analyzer.replay.workload import Workload, workload_of
+from analyzer.replay.workload import Workload, peak_of, with_neighbours, workload_of
 from analyzer.tables.folder import Outcome, Timeline
 
 Progress = Callable[[int, int], None]
@@ -91,7 +102,9 @@ def replay(
     *,
     pacing: str = "closed",
     seed: int = 0,
-    faults: Sequence[str] = (),
+    faults: Sequence[str | Fault] = (),
+    recovery: str | Recovery | None = None,
+    neighbours: int = 0,
     links: Any = None,
     target: Any = None,
     given: Given = NOTHING_GIVEN,
@@ -102,6 +115,8 @@ def replay(
 
     A Scenario (``scenario_files.read_scenarios`` gives them) carries its own pacing, seed, links and target.
     ``given`` is what is known of the recording itself, and its calibration rests on it.
+    ``faults`` (as behind ``--fault``) strike while it runs, ``recovery`` (as behind ``--recovery``) has the
+    timers; ``neighbours`` more initiators share the logical units. A scenario's own go before.
     ``links`` and ``target`` override what the recording shows (``scenario.LinkModel``,
     ``TargetModel``, or mappings of their fields). ``progress`` is called with requests completed
     and asked for. ``log`` takes down events and transfers, for checks. Raises UnusableInputError
@@ -110,8 +125,7 @@ def replay(
     scenario = policy
     if not isinstance(scenario, Scenario):
         scenario = scenario_of(scenario, pacing=pacing, seed=seed, links=links, target=target)
-    if faults:
-        raise UnusableInputError("this version replays links that stay up", source="--fault")
+    scenario = disturbed(scenario, faults, recovery, neighbours)
     return _outcome(timeline, _calibrated(timeline, given), scenario, progress, log)
 
 
@@ -122,15 +136,21 @@ def replay_all(
     pacing: str = "closed",
     seed: int = 0,
     given: Given = NOTHING_GIVEN,
+    faults: Sequence[str | Fault] = (),
+    recovery: str | Recovery | None = None,
+    neighbours: int = 0,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """One outcome for each of ``policies``, in order, on all cores; as ``replay`` does one by one.
 
     The engine holds no lock of Python while it runs, so threads suffice. ``progress`` is called with
-    outcomes done and asked for.
+    outcomes done and asked for. The recorded topology is the baseline and replayed without faults.
     """
     scenarios = [
         one if isinstance(one, Scenario) else scenario_of(one, pacing=pacing, seed=seed) for one in policies
+    ]
+    scenarios = [
+        one if one.is_baseline else disturbed(one, faults, recovery, neighbours) for one in scenarios
     ]
     outcomes = []
     for outcome in replay_each(timeline, scenarios, given):
@@ -138,6 +158,23 @@ def replay_all(
         if progress is not None:
             progress(len(outcomes), len(scenarios))
     return outcomes
+
+
+def disturbed(
+    scenario: Scenario, faults: Sequence[str | Fault], recovery: str | Recovery | None, neighbours: int
+) -> Scenario:
+    """The scenario with faults, their recovery and neighbours, where it has none of its own.
+
+    Raises UnusableInputError for words that make no sense.
+    """
+    more: dict[str, Any] = {}
+    if faults and not scenario.faults:
+        more["faults"] = tuple(fault_of(fault) for fault in faults)
+    if recovery is not None and scenario.recovery is None:
+        more["recovery"] = recovery_of(recovery) if isinstance(recovery, str) else recovery
+    if neighbours and not scenario.neighbours:
+        more["neighbours"] = neighbours
+    return scenario.model_copy(update=more) if more else scenario
 
 
 def replay_each(
@@ -186,14 +223,20 @@ def _outcome(
     progress: Progress | None,
     log: Int64s | None,
 ) -> Outcome:
-    workload = calibrated.workload
+    workload = with_neighbours(calibrated.workload, scenario.neighbours)
     network = network_of(scenario, workload, calibrated.recorded, calibrated.agreements)
     if scenario.link_count is None and not scenario.is_baseline:
         scenario = scenario.model_copy(update={"link_count": network.link_count})
     world = world_of(scenario, workload, network, fresh_log(episodes=EPISODES_KEPT) if log is None else log)
-    run(world, scenario, progress)
-    assumed = assumptions_of(scenario, network, workload)
-    return outcome_of(timeline, workload, scenario, network, world, calibrated.values, assumed)
+    failover = None
+    if scenario.faults:
+        recovery = with_recorded_timers(recovery_for(scenario), timeline)
+        scenario = scenario.model_copy(update={"recovery": recovery})
+        peak_ns = peak_of(timeline) - workload.begin_ns
+        failover = Failover(scenario, network, peak_ns=peak_ns, cannot_repeat=workload.cannot_repeat)
+    world = run(world, scenario, progress, failover)
+    assumed = assumptions_of(scenario, network, workload, failover)
+    return outcome_of(timeline, workload, scenario, network, world, calibrated.values, assumed, failover)
 
 
 def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> None:
@@ -224,6 +267,8 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     counters[DEPTH] = scenario.depth or 0
     counters[SEED] = scenario.seed
     counters[BIN_NS] = FIRST_BIN_NS
+    counters[REQUESTS] = len(workload)
+    counters[CALL] = counters[CALL_AT] = NONE
     counters[IS_POOLED] = waits.is_pooled
     following = np.full(len(workload), NONE, np.int32)
     unprompted = np.flatnonzero(waits.is_unprompted)
@@ -264,6 +309,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
         arrived=np.full((len(nexuses), ring), NONE, np.int64),
         devices=device_records(scenario, workload),
         task_sets=task_set_records(scenario, workload, len(nexuses)),
+        attentions=np.zeros((len(nexuses), workload.devices), np.int8),
         scopes=schedulers.scopes,
         members=schedulers.members,
         memory=schedulers.memory,
@@ -327,28 +373,57 @@ def _options(scenario: Scenario) -> Any:
     return options
 
 
-def run(world: World, scenario: Scenario, progress: Progress | None = None) -> None:
-    """Run a world to its end. Every request then has ended; anything else is a broken invariant.
+def run(
+    world: World, scenario: Scenario, progress: Progress | None = None, failover: Failover | None = None
+) -> World:
+    """Run a world to its end; gives it, with more rows where attempts were given up.
 
-    Raises UnusableInputError where a user's policy names a path that there is not.
+    Every request then has ended; anything else is a broken invariant. Raises UnusableInputError where a
+    user's policy names a path that there is not.
     """
     rules = rules_of(scenario)
     reserve = _reserve(world)
     queue = empty_queue(min(MAX_SLOTS, max(QUEUE_BEGINS_WITH, 4 * reserve)))
     queue = _begin(world, queue, reserve)
-    total = len(world.requests.scope)
+    if failover is not None:
+        failover.begin(world, queue)
+    total = int(world.counters[REQUESTS])
     while True:
-        state = engine.run_events(rules, world, queue, reserve, EVENTS_AT_A_TIME)
+        until_ns = int(FAR_NS) if failover is None else failover.next_ns()
+        state = engine.run_events(rules, world, queue, reserve, EVENTS_AT_A_TIME, until_ns)
         if state == QUEUE_FULL:
             queue = grown(queue, min(MAX_SLOTS, 2 * len(queue.at_ns)))
         elif state == WRONG_PATH:
             _complain_of_choice(scenario, int(world.counters[NOW_NS]))
         if progress is not None:
             progress(int(world.counters[COMPLETED]), total)
-        if state == ENDED:
-            break
+        if failover is None:
+            if state == ENDED:
+                break
+        elif state in (CALLED, REACHED, ENDED):
+            if not _recover(failover, state, is_over=int(world.counters[COMPLETED]) == total):
+                break
+            world, queue = failover.world, failover.attempts.queue
+        else:
+            failover.attempts.queue = queue
     if int(world.counters[COMPLETED]) != total:
         raise RuntimeError(f"{int(world.counters[COMPLETED])} of {total} requests completed")
+    return world
+
+
+def _recover(failover: Failover, state: int, *, is_over: bool) -> bool:
+    """Let recovery do what is due now. False where nothing more is to come."""
+    if is_over:
+        failover.drop_agenda()
+        failover.world.counters[CALL] = NONE
+        return state == CALLED or bool(failover.attempts.drain())
+    if state == CALLED:
+        failover.called()
+    elif failover.next_ns() < FAR_NS:
+        failover.act()
+    else:
+        return failover.end()
+    return True
 
 
 def _begin(world: World, queue: EventQueue, reserve: int) -> EventQueue:

@@ -11,8 +11,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from analyzer.replay.faults import MOST_FAULTS, Fault
 from analyzer.replay.policies.interface import Policy
 from analyzer.replay.policies.loading import policy_named
+from analyzer.replay.recovery import Recovery
 from analyzer.replay.state import GATES
 
 MAX_LINKS = 64
@@ -111,6 +113,8 @@ class TargetModel(_Value):
     retry_ns: Annotated[int, Field(ge=1, le=10**12)] = 3_000_000
     # TST of the Control mode page: one task set for all nexuses (0), or one for each (1).
     task_sets: Annotated[str, Field(pattern="^(shared|per-nexus)$")] = "per-nexus"
+    # TAS of the Control mode page: commands that another nexus ends are answered with TASK ABORTED.
+    is_abort_told: bool = False
     # QUEUE ALGORITHM MODIFIER of the Control mode page: 1 or 0.
     reordering: Annotated[str, Field(pattern="^(unrestricted|restricted)$")] = "unrestricted"
     # Recorded service times hold what the target did with task attributes already; "honoured" keeps
@@ -167,6 +171,9 @@ class Scenario(_Value):
     target: TargetModel = TargetModel()
     negotiated: Negotiated = Negotiated()
     processor_ns: Annotated[int, Field(ge=0, le=10**10)] = 0
+    faults: Annotated[tuple[Fault, ...], Field(max_length=MOST_FAULTS)] = ()
+    recovery: Recovery | None = None
+    neighbours: Annotated[int, Field(ge=0, le=16)] = 0
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
 
     @property

@@ -23,6 +23,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from analyzer.errors import UnusableInputError
+from analyzer.replay.faults import fault_of
 from analyzer.replay.quantities import (
     bits_per_second,
     byte_count,
@@ -30,6 +31,7 @@ from analyzer.replay.quantities import (
     nanoseconds,
     per_billion,
 )
+from analyzer.replay.recovery import DEFAULT_OTHER, Recovery, recovery_from, recovery_of
 from analyzer.replay.scenario import Negotiated, Scenario
 from analyzer.replay.words import scenario_of
 
@@ -141,6 +143,9 @@ class ScenarioTable(_Table):
     links: Annotated[tuple[LinkTable, ...], Field(min_length=1)] | None = None
     target: TargetTable = TargetTable()
     negotiated: Negotiated = Negotiated()
+    faults: tuple[str | dict[str, Any], ...] = ()
+    recovery: str | dict[str, Any] | None = None
+    neighbours: int | None = None
     matrix: dict[str, list[Any]] = {}
 
     def scenario(self, source: str, name: str | None) -> Scenario:
@@ -151,9 +156,12 @@ class ScenarioTable(_Table):
             ("processor", "processor_ns"),
             ("reorder_links", "reorder_links"),
             ("shared_links", "are_links_shared"),
+            ("neighbours", "neighbours"),
         ):
             if getattr(self, key) is not None:
                 more[field] = getattr(self, key)
+        more["faults"] = tuple(fault_of(fault, source="faults") for fault in self.faults)
+        more["recovery"] = self._recovery()
         return scenario_of(
             self.with_,
             pacing=self.pacing or "closed",
@@ -163,6 +171,15 @@ class ScenarioTable(_Table):
             source=source,
             **more,
         )
+
+    def _recovery(self) -> Recovery | None:
+        if self.recovery is None:
+            return None
+        if isinstance(self.recovery, str):
+            return recovery_of(self.recovery, source="recovery")
+        given = {key: value for key, value in self.recovery.items() if key != "preset"}
+        name = str(self.recovery.get("preset", DEFAULT_OTHER))
+        return recovery_from(name, given, source="recovery", place=name)
 
 
 class ScenarioFile(_Table):
@@ -269,10 +286,10 @@ def _scenario(table: dict[str, Any], chosen: Mapping[str, Any], source: str, pla
             said = "there is no such key"
         raise UnusableInputError(said, source=source, place=f"{place}.{key}") from None
     except UnusableInputError as error:
-        if error.source in (source, "--pacing", "scenario", "links"):
+        if error.source in (source, "--pacing", "scenario", "links", "faults", "recovery"):
             where = f"{place}.{error.place}" if error.source == "scenario" else place
-            if error.source == "--pacing":
-                where = f"{place}.pacing"
+            if error.source in ("--pacing", "faults", "recovery"):
+                where = f"{place}.{error.source.removeprefix('--')}"
             raise UnusableInputError(error.message, source=source, place=where) from None
         raise
 

@@ -21,6 +21,9 @@ Float64s = npt.NDArray[np.float64]
 NEVER = -1
 NONE = -1
 
+# What waits for a link that is down is due on the halted clock of that link, so much beyond all times.
+FAR_NS = np.int64(1 << 61)
+
 # Numbers that are handed to functions are NumPy's: of a Python constant Numba makes a type of its own
 # and compiles the function again for each.
 NOTHING = np.int64(0)
@@ -35,10 +38,11 @@ CONNECTION_READS = np.int64(4)  # the target takes the next that lies unread; of
 GATE_TIMEOUT = np.int64(5)  # a blocked connection waits no longer for lower CmdSNs
 GRANT = np.int64(6)  # the target has room for the data of a write and begins to ask for it
 SERVICE_ENDS = np.int64(7)  # the device is done with it
-TASK_SET_TURN = np.int64(8)  # a task set looks for the next that may start; of a task set, not a request
-DATA_DUE = np.int64(9)  # the initiator has the data that an R2T asked for; value = its bytes
-SEND_DUE = np.int64(10)  # the processor of the session is done with it
-READY = np.int64(11)  # the application asks for it, or asks again
+ANSWER_DUE = np.int64(8)  # the target answers on a connection that the task was moved to
+TASK_SET_TURN = np.int64(9)  # a task set looks for the next that may start; of a task set, not a request
+DATA_DUE = np.int64(10)  # the initiator has the data that an R2T asked for; value = its bytes
+SEND_DUE = np.int64(11)  # it is written to its connection under the CmdSN that it has
+READY = np.int64(12)  # the application asks for it, or asks again
 EVENT_KINDS = (
     "status-arrives",
     "r2t-arrives",
@@ -48,12 +52,14 @@ EVENT_KINDS = (
     "gate-timeout",
     "grant",
     "service-ends",
+    "answer-due",
     "task-set-turn",
     "data-due",
     "send-due",
     "ready",
 )
 OF_NO_REQUEST = (int(CONNECTION_READS), int(TASK_SET_TURN))
+ON_A_LINK = (int(STATUS_ARRIVES), int(R2T_ARRIVES), int(COMMAND_ARRIVES), int(DATA_ARRIVES))
 
 # Ordering gates of a target.
 GATE_IN_ORDER = 0  # RFC 7143 section 4.2.2.1: a command waits until all lower CmdSNs have arrived
@@ -64,7 +70,11 @@ GATES = {"in-order": 0, "lio": 0, "none": 1, "istgt": 2, "spdk": 3}
 BLOCKED_AT_MOST_NS = np.int64(10_000_000_000)
 
 # How a request ended.
-UNFINISHED, GOOD, REFUSED = 0, 1, 2
+UNFINISHED, GOOD, REFUSED, FAILED = 0, 1, 2, 3
+
+# Why a request that was asked for is not sent: its session is being recovered, or no path works.
+NOT_HELD, HELD_BY_PATH, HELD_FOR_PATH = 0, 1, 2
+ENDED_UNKNOWN = 3  # or it was sent, and another nexus has ended it at the target
 
 # When MaxCmdSN moves on.
 WINDOW_BY_ARRIVAL = np.int64(0)  # with ExpCmdSN, when the gate lets a command pass
@@ -75,11 +85,15 @@ STAGE_SENT = 0
 STAGE_RELEASED = 1
 STAGE_GRANTED = 2
 STAGE_QUEUED = 3  # its data is in; it waits for the device
+STAGE_ANSWERED = 4  # its status is ready, and sent unless its connection is lost
+STAGE_REFUSED = 5  # it is answered without being executed
 
 # What a status says beside that the request completed.
 STATUS_GOOD = np.int64(0)
 STATUS_TASK_SET_FULL = np.int64(1)  # ask again later
 STATUS_REFUSED = np.int64(2)  # its CmdSN came too late
+STATUS_UNIT_ATTENTION = np.int64(3)  # not executed; something befell the nexus or the logical unit
+STATUS_TASK_ABORTED = np.int64(4)  # aborted by another nexus, and told so (TAS)
 
 # Task attributes (SAM-5): untagged tasks are treated as SIMPLE; ACA tasks, outside of an ACA
 # condition, as HEAD OF QUEUE.
@@ -146,8 +160,11 @@ PROGRESS = _record(
     previous_in_set="i4",
     stream="i4",
     retries="i4",
+    reassigns="i4",
+    resumed_bytes="i8",
     stage="i1",
     end="i1",
+    held="i1",
 )
 """What became of a request.
 
@@ -155,7 +172,10 @@ PROGRESS = _record(
 was sent unasked or asked for; ``sequences`` are the Data-Out sequences under way. ``next_in_queue``
 chains requests that wait in one queue, ``next_in_set`` and ``previous_in_set`` the tasks of a task
 set. ``served_ns`` is what its service took. ``stream`` is the place of the queue depth (or the chain)
-that asks. Times are those of the last attempt, but for ``ready_ns`` and ``dispatched_ns``.
+that asks. Times are those of the last attempt, but for ``ready_ns``. ``retries`` counts all attempts but
+the first, ``reassigns`` moves of its allegiance; ``resumed_bytes`` of a read need not be sent again.
+
+Rows behind the requests are attempts that the initiator gave up and the target has not ended yet.
 """
 
 PATH = _record(
@@ -175,6 +195,9 @@ PATH = _record(
     blocked_by="i8",
     unread_first="i8",
     unread_last="i8",
+    heard_ns="i8",
+    is_lost="i1",
+    is_held="i1",
 )
 """What was agreed on a path (an iSCSI connection), and what lies unread of it.
 
@@ -182,10 +205,14 @@ PATH = _record(
 its digest, ``digest_bytes`` a data digest or 0. ``inner_scope`` is the scope that chooses among the
 connections of its session, where sessions are chosen first. ``blocked_by`` is the command for which
 the target has stopped reading; ``unread_first`` and ``unread_last`` are slots of the event queue.
+``heard_ns`` is when the initiator last had a PDU from it. On a lost connection nothing more is sent; where
+it is held, the initiator keeps back the commands given to it.
 """
 
 LINK = _record(
     rate_bps="i8",
+    full_rate_bps="i8",
+    least_delay_ns="i8",
     delay_ns="i8",
     credit_ns="i8",
     segment_bytes="i8",
@@ -201,15 +228,17 @@ LINK = _record(
     tail_owner="i8",
     tail_begins_ns="i8",
     tail_room_bytes="i8",
+    halted_ns="i8",
 )
 """One direction of a link: what it is, then what it carried.
 
-``rate_bps`` 0 means that sending takes no time. ``free_ns`` is when all that was given to the
-direction so far will be paid for at its rate; ``credit_ns`` is how far ahead of that a packet may
-leave (a token bucket), 0 for a wire; ``is_postpaid`` where each packet leaves first and is paid for
-then. The tail is the last packet that was formed: the direction of a connection that owns it, when it
-begins to be sent, and the bytes that still fit into it. The debt is what acknowledgements of the other
-direction have yet to take on this one.
+``rate_bps`` 0 means that sending takes no time; ``full_rate_bps`` and ``least_delay_ns`` are what they are
+without a fault. ``free_ns`` is when all that was given to the direction so far will be paid for at its
+rate; ``credit_ns`` is how far ahead of that a packet may leave (a token bucket), 0 for a wire;
+``is_postpaid`` where each packet leaves first and is paid for then. The tail is the last packet that was
+formed: the direction of a connection that owns it, when it begins to be sent, and the bytes that still fit
+into it. The debt is what acknowledgements of the other direction have yet to take on this one. The clock of
+a direction that is down stands at ``halted_ns``, which is NEVER where it works.
 """
 
 LANE = _record(
@@ -248,12 +277,14 @@ NEXUS = _record(
     held_last="i8",
     processor_ns="i8",
     processor_free_ns="i8",
+    given_up="i8",
 )
 """A set of paths over which CmdSN order is kept; CmdSNs are 64-bit and count from 0.
 
 ``held_first`` and ``held_last`` are the queue of commands that the initiator may not send because
 the window is closed; ``parked`` are the commands that the target keeps back for lower CmdSNs. The
-initiator takes ``processor_ns`` for each command of a session, one after the other.
+initiator takes ``processor_ns`` for each command of a session, one after the other. ``given_up`` counts
+the CmdSNs of attempts that the initiator gave up.
 """
 
 DEVICE = _record(
@@ -304,12 +335,12 @@ USAGE_BINS = 512
 FIRST_BIN_NS = 1 << 10
 
 LOG_EVENTS, LOG_TRANSFERS, LOG_EPISODES = 0, 1, 2
-LOG_COLUMNS = 6
-"""A log is one array (1 + rows, 6). Row 0 counts what was written down of each kind, then gives the
+LOG_COLUMNS = 7
+"""A log is one array (1 + rows, 7). Row 0 counts what was written down of each kind, then gives the
 room for each; what found no room is counted only. Then come the rows:
 
 events: time, kind, request. transfers: direction, given at, free from, delivered at, wire bytes, data
-bytes. episodes: time, kind, nexus, request.
+bytes, begun at. episodes: time, kind, nexus, request.
 """
 
 # Kinds of episode.
@@ -321,20 +352,13 @@ TASK_SET_FULL = np.int64(4)
 COMMAND_REFUSED = np.int64(5)
 
 # Counters of the engine, and what it returns.
-COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS, IS_POOLED = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-)
-COUNTERS = 10
-ENDED, PAUSED, QUEUE_FULL, WRONG_PATH = 0, 1, 2, 3
+COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS = range(9)
+IS_POOLED, REQUESTS, MAY_WAIT, CALL, CALL_AT = range(9, 14)
+COUNTERS = 14
+"""``REQUESTS`` is how many rows are requests, ``MAY_WAIT`` whether a request without a path waits for one.
+``CALL`` is the request for which the event loop is to be left (NONE for none), ``CALL_AT`` the number of
+completions behind which it is."""
+ENDED, PAUSED, QUEUE_FULL, WRONG_PATH, REACHED, CALLED = range(6)
 
 
 class World(NamedTuple):
@@ -343,6 +367,7 @@ class World(NamedTuple):
     ``lanes`` has two rows for each path, the one towards the target first; ``task_sets`` one for each
     logical unit, or one for each logical unit and nexus.
 
+    ``attentions`` has shape (nexuses, logical units): whether a unit attention awaits the next command.
     ``members`` has shape (scopes, members of a scope), ``memory`` (scopes, words of the policy) and
     ``options`` (2, options): of the policy, and of the one inside sessions. ``arrived`` has shape
     (nexuses, ring) with a power of two above every window: the request that is at the gate under
@@ -359,6 +384,7 @@ class World(NamedTuple):
     arrived: Int64s
     devices: Any
     task_sets: Any
+    attentions: Any
     scopes: Any
     members: Any
     memory: Int64s
@@ -380,13 +406,13 @@ def fresh_progress(requests: int) -> Any:
     """The progress of requests that have not begun."""
     times = {name: NEVER for name in PROGRESS.names or () if name.endswith("_ns")}
     nowhere = dict.fromkeys(("cmd_sn", "path", "next_in_queue", "next_in_set", "previous_in_set"), NONE)
-    return records(PROGRESS, requests, stage=STAGE_SENT, end=UNFINISHED, **nowhere, **times)
+    return records(PROGRESS, requests, stage=STAGE_SENT, end=UNFINISHED, held=NOT_HELD, **nowhere, **times)
 
 
 def fresh_log(*, events: int = 0, transfers: int = 0, episodes: int = 0) -> Int64s:
     """An empty log with room for that many rows of each kind."""
     log = np.zeros((1 + events + transfers + episodes, LOG_COLUMNS), np.int64)
-    log[0, 3:] = events, transfers, episodes
+    log[0, 3:6] = events, transfers, episodes
     return log
 
 

@@ -28,12 +28,16 @@ from analyzer.replay.state import (
     NONE,
     NOTHING,
     R2T_ARRIVES,
+    REQUESTS,
+    STAGE_ANSWERED,
     STAGE_GRANTED,
+    STAGE_REFUSED,
     STAGE_RELEASED,
     STATUS_ARRIVES,
     STATUS_GOOD,
     STATUS_REFUSED,
     STATUS_TASK_SET_FULL,
+    STATUS_UNIT_ATTENTION,
     TASK_SET_FULL,
     WINDOW_BY_ARRIVAL,
     WINDOW_BY_COMPLETION,
@@ -191,8 +195,13 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
     """The command goes to its logical unit: ask for the data that did not come by itself, or serve it."""
     asked, done = world.requests[request], world.progress[request]
     done.released_ns = now
+    nexus = world.paths[done.path].nexus
+    if world.attentions[nexus, asked.device_index] and request < world.counters[REQUESTS]:
+        world.attentions[nexus, asked.device_index] = 0
+        send_status(world, queue, now, request, STATUS_UNIT_ATTENTION)
+        return
     if not has_room(world, request):
-        note_episode(world.log, now, TASK_SET_FULL, world.paths[done.path].nexus, request)
+        note_episode(world.log, now, TASK_SET_FULL, nexus, request)
         send_status(world, queue, now, request, STATUS_TASK_SET_FULL)
         return
     enter(world, request)
@@ -209,6 +218,9 @@ def send_status(world: World, queue: EventQueue, now: int, request: int, status:
     path = world.paths[world.progress[request].path]
     if not world.requests[request].is_immediate:
         move_window(world, path.nexus, WINDOW_BY_COMPLETION)
+    world.progress[request].stage = STAGE_REFUSED
+    if path.is_lost or request >= world.counters[REQUESTS]:
+        return
     at = send(world, int64(world.progress[request].path), FROM_TARGET, now, path.header_bytes, NOTHING)
     max_cmd_sn = world.nexuses[path.nexus].max_cmd_sn
     post(queue, at, STATUS_ARRIVES, request, status, max_cmd_sn)
@@ -216,7 +228,10 @@ def send_status(world: World, queue: EventQueue, now: int, request: int, status:
 
 @engine_step
 def grant(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """Ask for data of a write."""
+    """Ask for data of a write. An attempt that was given up goes on without."""
+    if request >= world.counters[REQUESTS]:
+        serve_if_whole(world, queue, now, request)
+        return
     world.progress[request].stage = STAGE_GRANTED
     send_r2ts(world, queue, now, request)
 
@@ -230,6 +245,8 @@ def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
     """
     done = world.progress[request]
     path = world.paths[done.path]
+    if path.is_lost or request >= world.counters[REQUESTS]:
+        return
     length = world.requests[request].write_bytes
     max_cmd_sn = world.nexuses[path.nexus].max_cmd_sn
     while done.granted_bytes < length and done.sequences < path.max_outstanding_r2t:
@@ -243,6 +260,8 @@ def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
 @engine_step
 def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_bytes: int) -> None:
     """A whole sequence of Data-Out is in: ask for more, or serve the request when it was the last."""
+    if request >= world.counters[REQUESTS]:
+        return
     done = world.progress[request]
     done.received_bytes += data_bytes
     done.sequences -= 1
@@ -266,19 +285,22 @@ def service_ends(world: World, queue: EventQueue, now: int, request: int) -> Non
 def answer(world: World, queue: EventQueue, now: int, request: int) -> None:
     """Send the data of a read and the status, on the connection of the command.
 
-    The status rides on the last Data-In or in a SCSI Response of its own (RFC 7143 section 11.7.3).
+    The status rides on the last Data-In or in a SCSI Response of its own (RFC 7143 section 11.7.3). On a
+    lost connection it waits until the task is moved, which may be never.
     """
-    asked = world.requests[request]
-    path = world.paths[world.progress[request].path]
-    if not asked.is_immediate:
+    asked, done = world.requests[request], world.progress[request]
+    path = world.paths[done.path]
+    if not asked.is_immediate and done.stage != STAGE_ANSWERED:
         move_window(world, path.nexus, WINDOW_BY_COMPLETION)
+    done.stage = STAGE_ANSWERED
+    if path.is_lost or request >= world.counters[REQUESTS]:
+        return
     stream = 0
-    if asked.read_bytes > 0:
-        stream = pdu_stream_bytes(
-            asked.read_bytes, path.read_segment_bytes, path.header_bytes, path.digest_bytes
-        )
+    read_bytes = asked.read_bytes - done.resumed_bytes
+    if read_bytes > 0:
+        stream = pdu_stream_bytes(read_bytes, path.read_segment_bytes, path.header_bytes, path.digest_bytes)
     if stream == 0 or asked.has_own_status:
         sense_bytes = int64(asked.sense_bytes)
         stream += pdu_stream_bytes(sense_bytes, max(sense_bytes, 1), path.header_bytes, path.digest_bytes)
-    at = send(world, int64(world.progress[request].path), FROM_TARGET, now, stream, asked.read_bytes)
+    at = send(world, int64(done.path), FROM_TARGET, now, stream, read_bytes)
     post(queue, at, STATUS_ARRIVES, request, STATUS_GOOD, world.nexuses[path.nexus].max_cmd_sn)

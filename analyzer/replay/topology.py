@@ -23,6 +23,7 @@ from analyzer.replay.state import (
     LANE,
     LINK,
     MEMBER,
+    NEVER,
     NEXUS,
     NONE,
     PATH,
@@ -226,14 +227,14 @@ def path_records(network: Network, scenario: Scenario, first_inner_scope: int) -
 
 def link_records(models: tuple[LinkModel, ...]) -> Any:
     """Both directions of each link, the one towards the target first."""
-    made = records(LINK, 2 * len(models), tail_owner=NONE)
+    made = records(LINK, 2 * len(models), tail_owner=NONE, halted_ns=NEVER)
     for place, model in enumerate(models):
         for direction, rate, delay in (
             (made[2 * place], model.rate_to_target_bps or 0, model.delay_to_target_ns),
             (made[2 * place + 1], model.rate_from_target_bps or 0, model.delay_from_target_ns),
         ):
-            direction.rate_bps = rate
-            direction.delay_ns = delay or 0
+            direction.rate_bps = direction.full_rate_bps = rate
+            direction.delay_ns = direction.least_delay_ns = delay or 0
             direction.credit_ns = (model.bucket_bytes or 0) * 8_000_000_000 // rate if rate else 0
             direction.is_postpaid = model.is_postpaid
             direction.segment_bytes = _segment_bytes(model)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.replay.compiled import engine_function, engine_step
-from analyzer.replay.state import BIN_NS, LOG_EVENTS, LOG_TRANSFERS, Int64s, World
+from analyzer.replay.state import BIN_NS, FAR_NS, LOG_EVENTS, LOG_TRANSFERS, NOTHING, Int64s, World
 
 EXACT_BYTES = 1 << 29  # 8e9 times this still fits 63 bits
 
@@ -52,8 +52,14 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
     Behind an idle time a token bucket lets up to its size go at once and is paid later; where packets
     are paid for after they have left (as Linux tbf with a bucket of one packet was measured to do), the
     last one arrives its own time earlier. A wire has neither. ``data_bytes`` of the stream are SCSI data.
+
+    A direction that is down takes it by its halted clock, and delivers it so much beyond all times.
     """
     link = world.links[direction]
+    far = NOTHING
+    if link.halted_ns >= 0:
+        now = link.halted_ns
+        far = FAR_NS
     filling = 0
     if link.tail_owner == owner and now < link.tail_begins_ns:
         filling = min(stream_bytes, link.tail_room_bytes)
@@ -77,9 +83,9 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         link.tail_room_bytes = link.segment_bytes - last_bytes
         link.tail_begins_ns = free - sending_ns(last_bytes + link.packet_overhead_bytes, link.rate_bps)
     left_ns = link.tail_begins_ns if link.is_postpaid else free - link.credit_ns
-    if duration > 0:
+    if duration > 0 and far == 0:
         note_usage(world, direction, begun, free)
-    delivered: int = max(now, left_ns) + link.delay_ns
+    delivered: int = max(now, left_ns) + link.delay_ns + far
     log = world.log
     row = log[0, LOG_TRANSFERS]
     log[0, LOG_TRANSFERS] += 1
@@ -88,9 +94,10 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         entry[0] = direction
         entry[1] = now
         entry[2] = free
-        entry[3] = delivered
+        entry[3] = delivered - far
         entry[4] = wire_bytes
         entry[5] = data_bytes
+        entry[6] = begun
     return delivered
 
 

@@ -6,7 +6,8 @@ they took. Chooses no path and models nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,18 @@ Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Int8s = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
+
+
+WITHOUT_ADDRESS = (
+    "READ(6)",
+    "WRITE(6)",
+    "READ REVERSE(6)",
+    "VERIFY(6)",
+    "SPACE(6)",
+    "SPACE(16)",
+    "WRITE FILEMARKS(6)",
+    "WRITE FILEMARKS(16)",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,8 @@ class Workload:
     ``lun_index`` numbers the logical units as the hosts see them, ``device`` as the targets have them: two
     hosts may share one. ``attribute`` is SIMPLE, ORDERED or HEAD_OF_QUEUE; ``recorded_path`` is the place of
     the connection in its host. ``issued_ns`` is the latest time at which the request can have been
-    asked for.
+    asked for. ``cannot_repeat`` marks commands of sequential devices without an address: sent twice, they act
+    twice. The last ``neighbours`` of the hosts are not of the recording.
     """
 
     begin_ns: int
@@ -69,6 +83,8 @@ class Workload:
     pacing: Pacing
     queue_depth: QueueDepth
     assumptions: tuple[str, ...]
+    cannot_repeat: Bools
+    neighbours: int = 0
 
     def __len__(self) -> int:
         return len(self.task)
@@ -120,6 +136,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         pacing=pacing,
         queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
+        cannot_repeat=_cannot_repeat(timeline, task),
     )
 
 
@@ -181,6 +198,66 @@ def _queue_depth(
         moves_data,
         pacing.is_exact | spans.is_acknowledging[task],
     )
+
+
+def with_neighbours(workload: Workload, count: int) -> Workload:
+    """The same with ``count`` more initiators, each asking on its own for what the first one asked for.
+
+    They have paths and links of their own to the same logical units.
+    """
+    if not count:
+        return workload
+    mine = np.flatnonzero(workload.host == 0)
+    copies = [np.arange(len(workload)), *([mine] * count)]
+    number = np.repeat(np.arange(count + 1), [len(workload), *([len(mine)] * count)])
+    source = np.concatenate(copies)
+    order = np.lexsort((number, workload.issued_ns[source]))
+    source, number = source[order], number[order]
+    place = np.full((count + 1, len(workload)), NONE, np.int32)
+    place[number, source] = np.arange(len(source), dtype=np.int32)
+    columns: dict[str, Any] = {
+        name: value[source]
+        for name in workload.__slots__
+        if isinstance(value := getattr(workload, name), np.ndarray)
+    }
+    is_made = number > 0
+    columns["host"] = np.where(is_made, len(workload.hosts) + number - 1, columns["host"]).astype(np.int32)
+    columns["lun_index"] = (columns["lun_index"] + number * workload.luns).astype(np.int32)
+    before = workload.pacing.predecessor[source]
+    after = np.where(before == NONE, NONE, place[number, np.maximum(before, 0)]).astype(np.int32)
+    pacing = Pacing(
+        after,
+        workload.pacing.think_ns[source],
+        workload.pacing.is_exact[source],
+        workload.pacing.issued_ns[source],
+    )
+    made = tuple(replace(workload.hosts[0], name=f"neighbour {one + 1}") for one in range(count))
+    said = f"{count} more initiators ask for the same as the first, over links of their own."
+    return replace(
+        workload,
+        **columns,
+        hosts=(*workload.hosts, *made),
+        luns=workload.luns * (count + 1),
+        pacing=pacing,
+        assumptions=(*workload.assumptions, said),
+        neighbours=count,
+    )
+
+
+def peak_of(timeline: Timeline) -> int:
+    """When most commands were outstanding in the recording, ns since the epoch."""
+    outstanding = timeline.values("tasks", "outstanding")
+    if not len(outstanding):
+        return 0
+    return int(timeline.values("tasks", "command_ns")[int(outstanding.argmax())])
+
+
+def _cannot_repeat(timeline: Timeline, task: Int64s) -> Bools:
+    """Commands that act on the place where the medium is: of sequential devices, without an address (SSC)."""
+    operation = timeline.values("tasks", "operation").astype(str)[task]
+    has_no_address = timeline.is_null("tasks", "lba")[task]
+    found: Bools = np.isin(operation, WITHOUT_ADDRESS) & has_no_address
+    return found
 
 
 def _data(timeline: Timeline, task: Int64s, responded: Bools) -> tuple[Int64s, Int64s]:

@@ -7,7 +7,7 @@ replayed, so a request stands beside the task it came from.
 from __future__ import annotations
 
 from analyzer.tables.schema import Column, Table
-from analyzer.tables.timeline_tables import DIRECTIONS
+from analyzer.tables.timeline_tables import DIRECTIONS, HOLD_TIMERS
 
 REQUEST_ENDS = ("completed", "failed", "unfinished")
 
@@ -19,6 +19,11 @@ REQUESTS = Table(
     (
         Column("request_index", "int32", "Number of the request, in order of the workload."),
         Column("task_index", "int32", "Task of the timeline it replays.", null="made by the workload"),
+        Column(
+            "initiator_index",
+            "int32",
+            "Initiator that asks for it; those behind the recorded ones are neighbours made after the first.",
+        ),
         Column("path_index", "int32", "Path that carried it last.", null=_NEVER),
         Column(
             "cmd_sn",
@@ -86,6 +91,7 @@ PATHS = Table(
 OUTCOME_EVENT_KINDS = (
     "link-down",
     "link-up",
+    "connection-lost",
     "path-failed",
     "path-reinstated",
     "window-closed",
@@ -108,6 +114,85 @@ OUTCOME_EVENTS = Table(
         Column("request_index", "int32", "Request.", null="not about one request"),
         Column("kind", "category", "What happened.", values=OUTCOME_EVENT_KINDS),
         Column("detail", "text", "JSON object; its keys depend on the kind."),
+    ),
+)
+
+FAULT_KINDS = ("down", "black-hole", "reset", "portal", "slow", "lossy", "flap")
+SIGNS = ("nop-timeout", "carrier", "reset", "tcp-timeout", "command-timer", "bond")
+OUTCOME_INCIDENTS = Table(
+    "incidents",
+    "what came of one fault; columns that recorded incidents have too mean the same",
+    (
+        Column("incident_index", "int32", "Number of the incident in order of its beginning."),
+        Column(
+            "kind",
+            "category",
+            "Whether a connection was lost, or only slow.",
+            values=("connection-loss", "stall"),
+        ),
+        Column("cause", "category", "Kind of the fault.", values=FAULT_KINDS),
+        Column("fault", "text", "The fault as written behind --fault."),
+        Column("recovery", "text", "Preset of the timers and ways of recovery."),
+        Column("failed_ns", "int64", "When the fault struck.", unit="ns"),
+        Column("detected_ns", "int64", "When the initiator knew.", unit="ns", null=_NEVER),
+        Column("detected_by", "category", "What told it.", null=_NEVER, values=SIGNS),
+        Column("hold_from_ns", "int64", "From when commands were held.", unit="ns", null="none was held"),
+        Column("hold_to_ns", "int64", "Until when.", unit="ns", null="none was held, or to the end"),
+        Column("hold_timer", "category", "What held them.", values=HOLD_TIMERS),
+        Column("hold_setting_s", "float64", "Setting of that timer.", unit="s", null="no timer"),
+        Column("cleanup_ns", "int64", "First thing sent to recover.", unit="ns", null="none"),
+        Column(
+            "first_retry_ns", "int64", "First command sent again or reassigned.", unit="ns", null="none was"
+        ),
+        Column(
+            "first_completion_ns",
+            "int64",
+            "First of the held commands to complete.",
+            unit="ns",
+            null="none did",
+        ),
+        Column(
+            "last_completion_ns",
+            "int64",
+            "Last of the held commands to complete.",
+            unit="ns",
+            null="none did",
+        ),
+        Column("ended_ns", "int64", "Last thing that belongs to it.", unit="ns"),
+        Column(
+            "stall_ns",
+            "int64",
+            "What the application saw: the longest time from asking for a held command to its end.",
+            unit="ns",
+            null="it held none",
+        ),
+        Column(
+            "gap_ns",
+            "int64",
+            "Longest time within it in which nothing of the initiator completed.",
+            unit="ns",
+        ),
+        Column("outstanding", "int32", "Commands it held."),
+        Column("reassigned", "int32", "Of these, moved to another connection as they were."),
+        Column("retried_same_path", "int32", "Of these, sent again on the same path."),
+        Column("retried_other_path", "int32", "Of these, sent again on another path."),
+        Column("aborted", "int32", "Of these, ended by task management and sent again."),
+        Column("failed", "int32", "Of these, ended with an error."),
+        Column(
+            "reservation",
+            "category",
+            "What became of a RESERVE(6) of this initiator; Persistent Reservations stay in every case.",
+            values=("kept", "released", "cleared"),
+        ),
+        Column(
+            "neighbours",
+            "text",
+            'JSON list of {"nexus_index", "how", "aborted", "retried", "longest_ns"}: sessions it touched.',
+        ),
+        Column("summary", "text", "It in one sentence."),
+        Column(
+            "steps", "text", 'JSON list of {"at_ns", "what", "detail"} in order of time: it step by step.'
+        ),
     ),
 )
 
@@ -134,4 +219,11 @@ METRICS = Table(
     ),
 )
 
-OUTCOME_TABLES: tuple[Table, ...] = (REQUESTS, PATHS, OUTCOME_EVENTS, UTILISATION, METRICS)
+OUTCOME_TABLES: tuple[Table, ...] = (
+    REQUESTS,
+    PATHS,
+    OUTCOME_EVENTS,
+    OUTCOME_INCIDENTS,
+    UTILISATION,
+    METRICS,
+)

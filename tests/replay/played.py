@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from analyzer.replay.checkers import broken_rules
+from analyzer.replay.failover import Failover
+from analyzer.replay.faults import fault_of
 from analyzer.replay.made import WIRE, made_network
+from analyzer.replay.recovery import recovery_of
 from analyzer.replay.run import run, world_of
 from analyzer.replay.scenario import LinkModel, Scenario
 from analyzer.replay.state import World, fresh_log
@@ -57,9 +61,53 @@ def played_in(
     transfers = 50 * len(workload) + 100
     log = fresh_log(events=events, transfers=transfers, episodes=1000)
     world = world_of(scenario, workload, network, log)
-    run(world, scenario, _must_end)
-    assert broken_rules(world) == ()
+    world = run(world, scenario, _must_end)
+    broken = broken_rules(world)
+    assert not broken, broken
     return world
+
+
+def disturbed(
+    workload: Workload,
+    words: str,
+    faults: Sequence[str],
+    recovery: str | None = None,
+    links: tuple[LinkModel, ...] = (WIRE,),
+    *,
+    pacing: str = "closed",
+    target: dict[str, Any] | None = None,
+    hosts: int = 1,
+    cannot_repeat: Any = None,
+    neighbours: int = 0,
+    **agreed: Any,
+) -> tuple[World, Failover]:
+    """Run ``workload`` while ``faults`` strike; the replay has kept every rule, or this raises."""
+    scenario = scenario_of(
+        words,
+        pacing=pacing,
+        target=target,
+        faults=tuple(fault_of(fault) for fault in faults),
+        recovery=None if recovery is None else recovery_of(recovery),
+    )
+    network = made_network(scenario, links, hosts=hosts, **agreed)
+    world = world_of(scenario, workload, network, fresh_log(transfers=100 * len(workload) + 1000))
+    failover = Failover(scenario, network, cannot_repeat=cannot_repeat)
+    world = run(world, scenario, _must_end_soon, failover)
+    broken = broken_rules(world)
+    assert not broken, broken
+    return world, failover
+
+
+def _must_end_soon(completed: int, asked: int) -> None:
+    """Called at each moment of recovery; a run has not that many."""
+    if completed < asked:
+        _calls.append(completed)
+    else:
+        _calls.clear()
+    assert len(_calls) < 20_000, f"the replay goes on for ever at {completed} of {asked} requests"
+
+
+_calls: list[int] = []
 
 
 def _must_end(completed: int, asked: int) -> None:

@@ -46,7 +46,7 @@ def small_window(world):
 
 
 def too_fast_link(world):
-    world.links.rate_bps[1] = 10**8
+    world.links.full_rate_bps[1] = 10**8
 
 
 def lost_bytes(world):

@@ -98,9 +98,9 @@ def test_a_timeline_without_commands_is_unusable():
         analyzer.replay(make_timeline(tasks=0), "single/-")
 
 
-def test_faults_are_refused_by_name(timeline):
-    with pytest.raises(UnusableInputError, match="--fault"):
-        analyzer.replay(timeline, "single/-", faults=["link-down"])
+def test_a_fault_of_a_link_that_there_is_not_is_told_by_name(timeline):
+    with pytest.raises(UnusableInputError, match="there are links 0 to 0"):
+        analyzer.replay(timeline, "single/-", faults=["down,link=1,at=1s"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,262 @@
+"""What all recoveries share: when to act, which paths work, what they may lead to, and who waits for them.
+
+Decides nothing about what is done when; keeps the agenda of a run and the state of its paths.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import UnusableInputError
+from analyzer.replay.attempts import Attempts, Rows
+from analyzer.replay.disturbance import Disturbance, Note
+from analyzer.replay.event_queue import EventQueue
+from analyzer.replay.faults import Fault, FaultKind
+from analyzer.replay.recovery import DEFAULT_MCS, DEFAULT_OTHER, Recovery, recovery_of
+from analyzer.replay.scenario import BondMode, Scenario, Topology
+from analyzer.replay.state import (
+    FAR_NS,
+    HELD_BY_PATH,
+    HELD_FOR_PATH,
+    MAY_WAIT,
+    NEVER,
+    NONE,
+    NOW_NS,
+    World,
+)
+from analyzer.replay.topology import Network
+
+
+def recovery_for(scenario: Scenario) -> Recovery:
+    """The recovery of a scenario: as given, else the default of its topology."""
+    if scenario.recovery is not None:
+        return scenario.recovery
+    is_mcs = scenario.topology is Topology.MCS or (scenario.connections > 1 and not scenario.is_by_session)
+    return recovery_of(DEFAULT_MCS if is_mcs else DEFAULT_OTHER)
+
+
+class PathRecovery:
+    """The paths of one run and the agenda of what is to be done about them."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        network: Network,
+        *,
+        peak_ns: int = 0,
+        cannot_repeat: Any = None,
+    ) -> None:
+        """Get ready for one run.
+
+        ``peak_ns`` is when most was outstanding in the recording; ``cannot_repeat`` marks the requests
+        that may not be sent again once the target may have begun with them, shape (requests,). Raises
+        UnusableInputError for a fault of a link that there is not.
+        """
+        self.attempts: Attempts
+        self.scenario = scenario
+        self.recovery = recovery_for(scenario)
+        self.network = network
+        self.host = np.array([path.host for path in network.paths])
+        self.disturbances: list[Disturbance] = []
+        self.notes: list[Note] = []
+        self.cannot_repeat = cannot_repeat
+        self._peak_ns = peak_ns
+        self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
+        self._entries = 0
+        self._works = np.ones(len(network.paths), np.bool_)
+        self._epoch = np.zeros(len(network.paths), np.int64)
+        self._by_path: dict[int, Disturbance] = {}
+        self._unreachable: set[int] = set()
+        self._fallen: dict[int, int] = {}
+        self._causes: dict[int, set[int]] = {}
+        self._resuming: set[int] = set()
+        self._left_links: dict[int, set[int]] = {}
+        self._failed_nexuses: set[int] = set()
+        self._wait_for_completions: list[tuple[int, Fault]] = []
+        links = scenario.link_count or len(network.links)
+        for fault in scenario.faults:
+            if fault.link is not None and fault.link >= links:
+                raise UnusableInputError(
+                    f"there are links 0 to {links - 1}", source="--fault", place=fault.words
+                )
+
+    def begin(self, world: World, queue: EventQueue) -> None:
+        """Take over a world before anything has happened in it."""
+        self.attempts = Attempts(world, queue)
+        world.counters[MAY_WAIT] = 1
+
+    @property
+    def world(self) -> World:
+        """The world as it is now."""
+        return self.attempts.world
+
+    def drop_agenda(self) -> None:
+        """All requests have ended: nothing more is to be done."""
+        self._agenda.clear()
+
+    def next_ns(self) -> int:
+        """When it has to act next; ``FAR_NS`` for never."""
+        return self._agenda[0][0] if self._agenda else int(FAR_NS)
+
+    def at(self, at_ns: int, action: Callable[[int], None]) -> None:
+        """Do something at a time."""
+        self._entries += 1
+        heapq.heappush(self._agenda, (int(at_ns), self._entries, action))
+
+    def act(self) -> None:
+        """Do what is due first."""
+        at_ns, _, action = heapq.heappop(self._agenda)
+        self.world.counters[NOW_NS] = max(at_ns, int(self.world.counters[NOW_NS]))
+        action(at_ns)
+
+    def _link(self, path: int) -> int:
+        return int(self.world.paths[path].link_to) // 2
+
+    def _living(self, nexus: int) -> Rows:
+        paths = self.world.paths
+        living: Rows = np.flatnonzero((paths.nexus == nexus) & (paths.is_lost == 0))
+        return living
+
+    def _lose(self, path: int, now_ns: int) -> None:
+        self.attempts.lose(path, now_ns)
+        self.attempts.hold_unsent(path)
+        self._epoch[path] += 1
+        self.note(now_ns, "connection-lost", path=path)
+
+    def _begin(self, path: int, found: Disturbance) -> None:
+        """From now on what befalls a path belongs to this disturbance."""
+        self._by_path[path] = found
+
+    def _can_come_back(self, link: int) -> bool:
+        """Whether a link that is away will ever work again."""
+        if link in self._unreachable:
+            kinds = (FaultKind.PORTAL,)
+        elif self.attempts.is_halted(link):
+            kinds = (FaultKind.DOWN, FaultKind.BLACK_HOLE, FaultKind.FLAP)  # type: ignore[assignment]
+        else:
+            return True
+        return all(
+            one.fault.for_ns is not None
+            for one in self.disturbances
+            if one.fault.kind in kinds and link in self._links_of(one.fault)
+        )
+
+    def _is_reachable(self, path: int) -> bool:
+        link = self._link(path)
+        return link not in self._unreachable and (not self.attempts.is_halted(link) or link in self._resuming)
+
+    def _open(self, path: int, now_ns: int) -> None:
+        """A new TCP connection takes the place of one that was lost."""
+        link = self._link(path)
+        if self.attempts.is_halted(link):
+            self._resuming.discard(link)
+            self.attempts.resume(link, now_ns)
+        one = self.world.paths[path]
+        one.is_lost = one.is_held = 0
+        one.heard_ns = now_ns
+        self._epoch[path] += 1
+
+    def _links_of(self, fault: Fault) -> list[int]:
+        if self.scenario.bond_mode is BondMode.BALANCE_RR:
+            return [0]
+        if fault.link is not None:
+            return [fault.link]
+        mine = {self._link(path) for path in range(len(self.host)) if self.host[path] == 0}
+        return sorted(mine)
+
+    def _paths_on(self, link: int) -> list[int]:
+        return [
+            path
+            for path in range(len(self.host))
+            if self._link(path) == link and not self.world.paths[path].is_lost
+        ]
+
+    def _set_working(self, paths: Sequence[int], works: bool) -> None:
+        """Tell the policies their paths: of those that work, the group with the highest priority."""
+        self._works[list(paths)] = works
+        world = self.world
+        given = self.scenario.policy_options.get("priorities", ())
+        inner = [not one.is_outer for one in world.scopes]
+        for outer in (False, True):
+            for scope, one in enumerate(world.scopes):
+                if bool(one.is_outer) != outer:
+                    continue
+                members = range(int(one.first_member), int(one.first_member + one.member_count))
+                if outer:
+                    alive = [
+                        inner[member]
+                        and bool(world.members[member, : world.scopes[member].member_count].is_usable.any())
+                        for member in members
+                    ]
+                else:
+                    alive = [bool(self._works[member]) for member in members]
+                assert isinstance(given, tuple)
+                rank = [given[place] if place < len(given) else 0 for place in range(len(alive))]
+                best = max((rank[place] for place in range(len(alive)) if alive[place]), default=0)
+                for place in range(len(alive)):
+                    world.members[scope, place].is_usable = alive[place] and rank[place] == best
+
+    def pause_paths(self, paths: Rows, is_paused: bool, now_ns: int) -> None:
+        """Keep back new commands of some paths, or let them go."""
+        self.world.paths.is_held[paths] = is_paused
+        if not is_paused:
+            self._release_held(now_ns)
+
+    def _release_held(self, now_ns: int) -> None:
+        rows = self.attempts.held(HELD_BY_PATH)
+        rows = rows[self.world.paths.is_held[self.world.progress.path[rows]] == 0]
+        if len(rows):
+            self.attempts.ask_again(rows, now_ns)
+
+    def _release_waiting(self, now_ns: int) -> None:
+        """A path came back: requests that waited for one, or for theirs, are given to the scheduler again."""
+        self._release_held(now_ns)
+        rows = self.attempts.held(HELD_FOR_PATH)
+        hosts = {int(self.host[path]) for path in np.flatnonzero(self._works)}
+        rows = rows[np.isin(self._host_of(rows), list(hosts))]
+        if len(rows):
+            self.attempts.ask_again(rows, now_ns)
+
+    def _host_of(self, rows: Rows) -> Rows:
+        scopes = self.world.requests.scope[rows]
+        first = self.world.scopes.first_member[scopes]
+        is_outer = self.world.scopes.is_outer[scopes] != 0
+        first = np.where(is_outer, self.world.scopes.first_member[np.where(is_outer, first, 0)], first)
+        hosts: Rows = self.host[first]
+        return hosts
+
+    def _may_not_repeat(self, row: int) -> bool:
+        return (
+            self.cannot_repeat is not None and row < len(self.cannot_repeat) and bool(self.cannot_repeat[row])
+        )
+
+    def _without_unrepeatable(self, rows: Rows, found: Disturbance, now_ns: int) -> Rows:
+        """Fail those that may not be sent again once the target may have had them; gives the others."""
+        if self.cannot_repeat is None or not len(rows):
+            return rows
+        is_risky = self.cannot_repeat[rows] & (self.world.progress.sent_ns[rows] != NEVER)
+        if is_risky.any():
+            self._fail(rows[is_risky], now_ns, "may not be sent again", found)
+        kept: Rows = rows[~is_risky]
+        return kept
+
+    def _fail(self, rows: Rows, now_ns: int, why: str, found: Disturbance | None = None) -> None:
+        """End requests with an error."""
+        placed = rows[self.world.progress.path[rows] != NONE]
+        self.attempts.give_up(placed, now_ns, is_aborted=True)
+        for row in rows.tolist():
+            self.note(now_ns, "request-failed", request=row, why=why)
+        one = found or (self.disturbances[-1] if self.disturbances else None)
+        if one is not None:
+            one.fail(now_ns, rows.tolist(), why)
+        self.attempts.fail(rows, now_ns)
+
+    def note(
+        self, at_ns: int, kind: str, *, path: int | None = None, request: int | None = None, **detail: Any
+    ) -> None:
+        """Write down what the events table shall tell."""
+        self.notes.append(Note(at_ns, kind, path, request, detail))

@@ -1,0 +1,199 @@
+"""What a task management function does at the target: to its own tasks, to those of others, to reservations.
+
+Decides who is touched and how they learn of it (SAM-5 and SPC-4, as in the table ``EFFECTS``); the attempts
+are ended by ``attempts.py``. A nexus whose commands were ended silently learns by the unit attention that its
+next command meets, and then sends all of them again at once; with nothing left to send, by its command timer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyzer.replay.attempts import Rows
+from analyzer.replay.disturbance import Disturbance
+from analyzer.replay.state import (
+    ENDED_UNKNOWN,
+    NONE,
+    NOT_HELD,
+    STATUS_ARRIVES,
+    STATUS_TASK_ABORTED,
+    UNFINISHED,
+)
+
+if TYPE_CHECKING:
+    from analyzer.replay.session_recovery import SessionRecovery
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a function does beyond the tasks of the nexus that sends it.
+
+    ``ends_others``: tasks of other nexuses, where one task set is shared (TST 0) or always.
+    ``status_if_told``: with TAS they are answered with TASK ABORTED; else ``attention`` awaits them.
+    """
+
+    name: str
+    ends_others: str  # never | shared-task-set | always
+    status_if_told: bool
+    attention: str
+    clears_reserve: bool
+    clears_mode_pages: bool
+
+
+EFFECTS = {
+    effect.name: effect
+    for effect in (
+        Effect("abort-task-set", "never", False, "", False, False),
+        Effect(
+            "clear-task-set",
+            "shared-task-set",
+            True,
+            "COMMANDS CLEARED BY ANOTHER INITIATOR (2F/00)",
+            False,
+            False,
+        ),
+        Effect("lun-reset", "always", False, "BUS DEVICE RESET FUNCTION OCCURRED (29/03)", True, True),
+        Effect("target-reset", "always", False, "BUS DEVICE RESET FUNCTION OCCURRED (29/03)", True, True),
+    )
+}
+
+
+class TaskManagement:
+    """The task management functions of one run."""
+
+    def __init__(self, failover: SessionRecovery) -> None:
+        self.failover = failover
+        self._silent: dict[tuple[int, int], set[int]] = {}
+        self._because: dict[int, Disturbance] = {}
+
+    def clean_up(self, lost: Rows, survivor: int, found: Disturbance, now_ns: int) -> None:
+        """Send the function of the recovery over ``survivor``; behind its answer all commands go on.
+
+        Until then no new command is sent on that path; then those of the survivor that it ended are sent
+        again too.
+        """
+        recovery = self.failover.recovery
+        attempts = self.failover.attempts
+        round_trip_ns = attempts.round_trip_ns(survivor, now_ns)
+        one_way_ns = int(attempts.world.links[int(attempts.world.paths[survivor].link_to)].delay_ns)
+        found.clean(now_ns, recovery.cleanup)
+        paths = np.array([survivor])
+        self.failover.pause_paths(paths, True, now_ns)
+        devices = sorted(set(attempts.world.requests.device_index[lost].tolist()))
+        own: list[Rows] = []
+        self.failover.at(
+            now_ns + one_way_ns + recovery.cleanup_time_ns,
+            lambda at_ns: own.extend(
+                self._take_effect(recovery.cleanup, device, survivor, found, at_ns) for device in devices
+            ),
+        )
+        self.failover.at(
+            now_ns + round_trip_ns + recovery.cleanup_time_ns,
+            lambda at_ns: self._answered(lost, own, paths, found, at_ns),
+        )
+
+    def _answered(self, lost: Rows, own: list[Rows], paths: Rows, found: Disturbance, now_ns: int) -> None:
+        found.step(now_ns, "answered", self.failover.recovery.cleanup)
+        self.failover.pause_paths(paths, False, now_ns)
+        progress, is_lost = self.failover.world.progress, self.failover.world.paths.is_lost
+        lost = lost[(progress.end[lost] == UNFINISHED) & (progress.path[lost] != NONE)]
+        lost = lost[is_lost[progress.path[lost]] != 0]
+        ended = np.concatenate([lost[:0], *own])
+        ended = ended[progress.held[ended] == ENDED_UNKNOWN]
+        rows = np.unique(np.concatenate([lost, ended]).astype(np.int64))
+        self.failover.redirect(rows, found, now_ns, is_aborted=True)
+
+    def _take_effect(
+        self, function: str, device: int, survivor: int, found: Disturbance, now_ns: int
+    ) -> Rows:
+        """The function reaches the logical unit. Gives the commands of the sender's nexus that it ended."""
+        effect = EFFECTS[function]
+        world = self.failover.world
+        sender = int(world.paths[survivor].nexus)
+        if effect.clears_reserve:
+            found.reserve_ends("cleared")
+        is_shared = self.failover.scenario.target.task_sets == "shared"
+        reaches = effect.ends_others == "always" or (effect.ends_others == "shared-task-set" and is_shared)
+        for nexus in range(len(world.nexuses)) if reaches else ():
+            paths = np.flatnonzero(world.paths.nexus == nexus)
+            if nexus != sender and not world.paths.is_lost[paths].all():
+                self._end_others(effect, device, nexus, paths, found, now_ns)
+        mine = np.flatnonzero(world.paths.nexus == sender)
+        rows = self.failover.attempts.at_target(mine, device)
+        self._silence(rows, now_ns)
+        world = self.failover.world
+        world.progress.held[rows] = ENDED_UNKNOWN
+        found.aborted.update(rows.tolist())
+        found.hold(rows)
+        return rows
+
+    def _end_others(
+        self, effect: Effect, device: int, nexus: int, paths: Rows, found: Disturbance, now_ns: int
+    ) -> None:
+        """End the tasks of another nexus, and let it know: by TASK ABORTED, or by a unit attention."""
+        attempts = self.failover.attempts
+        rows = attempts.at_target(paths, device)
+        is_told = effect.status_if_told and self.failover.scenario.target.is_abort_told
+        if len(rows) or not is_told:
+            found.touch(nexus, len(rows), "TASK ABORTED" if is_told else effect.attention)
+        delay_ns = [
+            int(attempts.world.links[int(attempts.world.paths[path].link_from)].delay_ns)
+            for path in attempts.world.progress.path[rows]
+        ]
+        self._silence(rows, now_ns)
+        if is_told:
+            known = int(self.failover.world.nexuses[nexus].known_max_cmd_sn)
+            attempts.post(
+                (now_ns + wait_ns, int(STATUS_ARRIVES), int(row), int(STATUS_TASK_ABORTED), known)
+                for row, wait_ns in zip(rows, delay_ns, strict=True)
+            )
+            return
+        self.failover.world.attentions[nexus, device] = 1
+        self.failover.world.progress.held[rows] = ENDED_UNKNOWN
+        silent = self._silent.setdefault((nexus, device), set())
+        silent.update(rows.tolist())
+        self._because.update(dict.fromkeys(rows.tolist(), found))
+        timer_ns = self.failover.recovery.command_timer_ns
+        for row in rows.tolist() if timer_ns is not None else ():
+            sent_ns = int(attempts.world.progress[row].sent_ns)
+            self.failover.at(
+                max(now_ns, sent_ns + (timer_ns or 0)),
+                lambda at_ns, row=row: self._timed_out(row, nexus, device, at_ns),  # type: ignore[misc]
+            )
+
+    def _silence(self, rows: Rows, now_ns: int) -> None:
+        """End attempts at the target; the initiator does not know yet, so they count as sent."""
+        attempts = self.failover.attempts
+        sent_ns = attempts.world.progress.sent_ns[rows].copy()
+        attempts.give_up(rows, now_ns, is_aborted=True, is_moving=False)
+        attempts.world.progress.sent_ns[rows] = sent_ns
+        attempts.world.progress.retries[rows] -= 1
+        attempts.world.progress.held[rows] = NOT_HELD
+
+    def attention_seen(self, request: int, now_ns: int) -> None:
+        """A command met the unit attention: its nexus sends again all that was ended with it."""
+        world = self.failover.world
+        nexus = int(world.paths[int(world.progress[request].path)].nexus)
+        device = int(world.requests[request].device_index)
+        self._send_again(self._silent.pop((nexus, device), set()), now_ns)
+
+    def _timed_out(self, row: int, nexus: int, device: int, now_ns: int) -> None:
+        """The command timer: ABORT TASK finds no such task, and the command is sent again."""
+        silent = self._silent.get((nexus, device), set())
+        if row in silent:
+            silent.discard(row)
+            path = int(self.failover.world.progress[row].path)
+            self._send_again({row}, now_ns + self.failover.attempts.round_trip_ns(path, now_ns))
+
+    def _send_again(self, rows: set[int], at_ns: int) -> None:
+        world = self.failover.world
+        waiting = sorted(row for row in rows if world.progress[row].held == ENDED_UNKNOWN)
+        world.progress.retries[waiting] += 1
+        for row in waiting:
+            found = self._because.pop(row, None)
+            if found is not None:
+                found.retry(at_ns, [row], is_same_path=True)
+        self.failover.attempts.ask_again(waiting, at_ns)

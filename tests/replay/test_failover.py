@@ -1,0 +1,270 @@
+"""Faults and recovery, rule by rule: who notices when, what is held how long, and which way commands go."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyzer.replay.made import made_workload
+from analyzer.replay.state import FAILED, GOOD
+from tests.replay.played import disturbed, ideal_link
+
+SECOND = 10**9
+LINK = (ideal_link(10**9, 50_000),)
+
+
+def reads(count=4000, **columns):
+    """Read 4 KiB in 10 ms each."""
+    return made_workload(count, **{"read_bytes": 4096, "service_ns": 10_000_000} | columns)
+
+
+def failed(words, faults, recovery=None, workload=None, **more):
+    """The world after a fault, and its story."""
+    more = {"pacing": "depth:8"} | more
+    world, failover = disturbed(
+        reads() if workload is None else workload,
+        words,
+        [faults] if isinstance(faults, str) else faults,
+        recovery,
+        LINK,
+        **more,
+    )
+    return world, failover.disturbances[0]
+
+
+def stall_s(world, found):
+    """The longest that a held command took."""
+    rows = sorted(found.affected)
+    return float((world.progress.completed_ns - world.progress.ready_ns)[rows].max()) / SECOND
+
+
+@pytest.mark.parametrize(
+    ("preset", "fault", "least", "most"),
+    [
+        # 5 to 15 s in the field (axboe/fio#1886): the recovery timer of 5 s, with or without NOP 5 + 5 s.
+        ("linux-multipath", "portal,link=1,at=1s", 4.99, 5.1),
+        ("linux-multipath", "black-hole,link=1,at=1s", 14.9, 15.1),
+        # 123 s in longhorn/longhorn#8382, where 2 to 3 s were not the timer's.
+        ("linux-no-multipathd", "portal,link=1,at=1s", 120, 123),
+        # Red Hat article 2876: 5 + 10 + 15 s.
+        ("redhat-tuned", "black-hole,link=1,at=1s", 29.9, 30.1),
+        # LinkDownTime 15 s behind a carrier that is seen.
+        ("windows-mpio", "down,link=1,at=1s", 14.99, 15.1),
+        ("esx", "black-hole,link=1,at=1s", 34.9, 35.1),
+    ],
+)
+def test_published_stalls_come_of_the_timers_alone(preset, fault, least, most):
+    world, found = failed("mpio:2/round-robin", fault, preset)
+    assert least <= stall_s(world, found) <= most
+    assert len(found.retried_other_path) > 0
+    assert not found.failed
+
+
+def test_round_robin_stalls_the_whole_job_and_service_time_does_not():
+    """As recorded: the other link was healthy all the time."""
+    gaps = {}
+    for policy in ("round-robin", "service-time"):
+        world, found = failed(f"mpio:2/{policy}", "black-hole,link=1,at=1s", "linux-multipath", reads(9000))
+        completed = np.sort(world.progress.completed_ns[:9000])
+        gaps[policy] = int(np.diff(completed).max())
+        assert found.detected_by == "nop-timeout"
+    assert gaps["round-robin"] > 14 * SECOND
+    assert gaps["service-time"] < SECOND // 10
+
+
+def test_a_reset_connection_logs_in_again_and_commands_stay_on_their_path():
+    _world, found = failed("mpio:2/service-time", "reset,link=1,at=1s", "linux-multipath")
+    assert found.detected_ns == SECOND
+    assert found.detected_by == "reset"
+    assert found.first_retry_ns == pytest.approx(3.01 * SECOND, abs=SECOND // 100)  # Time2Wait and the login
+    assert len(found.retried_same_path) == 4
+    assert not found.retried_other_path
+    assert found.reservation == "released"
+
+
+def test_a_link_that_is_back_before_anyone_noticed_costs_a_retransmission():
+    world, found = failed("mpio:2/round-robin", "black-hole,link=1,at=1s,for=3s", "linux-multipath")
+    assert found.detected_ns is None
+    # TCP tries 0.2, 0.6, 1.4 and 3.0 s after the fault.
+    assert stall_s(world, found) == pytest.approx(3.0, abs=0.05)
+    assert world.progress.retries.sum() == 0
+
+
+def test_time2wait_is_the_difference_between_two_reassignments():
+    ends = {}
+    for wait in ("0s", "2s"):
+        world, found = failed("mcs:2/round-robin", "reset,link=1,at=1s", f"lio-mcs-erl2,time2wait={wait}")
+        assert found.reassigned
+        assert not found.failed
+        ends[wait] = max(int(world.progress.completed_ns[row]) for row in found.affected)
+    assert ends["2s"] - ends["0s"] == pytest.approx(2 * SECOND, abs=SECOND // 20)
+
+
+def test_a_hole_left_by_a_dead_connection_blocks_the_session_until_it_is_plugged():
+    """Commands sent on into the dead connection never arrive; all later ones wait at the gate for them."""
+    world, found = failed("mcs:2/round-robin", "black-hole,link=1,at=1s", "lio-mcs-erl2")
+    progress = world.progress[: len(reads())]
+    waited = progress.released_ns - progress.arrived_ns
+    survivors = (progress.path == 0) & (progress.retries == 0) & (progress.reassigns == 0)
+    assert waited[survivors].max() > 10 * SECOND
+    plugged = found.retried_other_path - found.reassigned
+    assert plugged, "some were never at the target and are sent again under their CmdSN"
+    free = int(progress.released_ns[survivors & (waited > SECOND)].min())
+    assert free >= min(int(progress.arrived_ns[row]) for row in plugged)
+
+
+def test_mcs_keeps_the_session_and_every_task_is_reassigned():
+    world, found = failed("mcs:2/least-queue-depth", "reset,link=1,at=1s", "lio-mcs-erl2")
+    assert len(found.reassigned) == 4
+    assert world.progress.reassigns.sum() == 4
+    assert found.reservation == "kept"
+    assert not found.neighbours
+    assert not found.aborted
+
+
+def test_without_recovery_level_2_lio_drops_the_whole_session():
+    _world, found = failed("mcs:2/round-robin", "reset,link=1,at=1s", "lio-mcs-erl0")
+    assert len(found.affected) == 8
+    assert not found.reassigned
+    assert found.hold_from_ns == 3 * SECOND  # 2 s after the connection
+    assert len(found.retried_same_path) == 8
+    assert found.reservation == "released"
+
+
+def test_without_any_path_requests_fail_or_wait_as_told():
+    world, found = failed("mpio:2/round-robin", "down,link=all,at=1s", "linux-multipath")
+    assert (world.progress.end[: len(reads())] == FAILED).sum() == len(found.failed) > 0
+    world, found = failed(
+        "mpio:2/round-robin", "down,link=all,at=1s,for=30s", "linux-multipath,no_path_retries=-1"
+    )
+    assert (world.progress.end[: len(reads())] == GOOD).all()
+    # queue_if_no_path: until the link, a login and the path checker are back.
+    assert 30 < stall_s(world, found) < 30 + 3 + 5 + 1
+
+
+def test_no_path_retry_counts_polling_intervals():
+    world, found = failed(
+        "mpio:2/round-robin",
+        "down,link=all,at=1s",
+        "linux-multipath,noop_interval=1s,noop_timeout=1s,hold=1s,no_path_retries=12",
+    )
+    first = min(int(world.progress.completed_ns[row]) for row in found.failed)
+    assert first == pytest.approx((1 + 2 + 1 + 60) * SECOND, abs=SECOND // 10)
+
+
+def test_a_bond_moves_the_connection_and_the_session_never_notices():
+    for words in ("bond:2:active-backup/-", "bond:2:balance-rr/-"):
+        world, found = failed(words, "down,link=0,at=1s", "bond-active-backup")
+        assert found.detected_by == "bond"
+        assert stall_s(world, found) < 0.5
+        assert world.progress.retries.sum() == 0
+
+
+def test_a_bond_does_not_see_a_black_hole():
+    _world, found = failed("bond:2:active-backup/-", "black-hole,link=0,at=1s,for=20s", "bond-active-backup")
+    assert found.detected_by == "nop-timeout"
+
+
+def test_without_nops_the_command_timer_and_its_ladder_notice():
+    _world, found = failed(
+        "mpio:2/round-robin", "black-hole,link=1,at=1s", "linux-multipath,noop_interval=off"
+    )
+    # 30 s for the command, then abort 15, LUN reset 30 and target reset 30 s on the dead path.
+    assert found.detected_by == "command-timer"
+    assert found.detected_ns == pytest.approx((1 + 30 + 15 + 30 + 30) * SECOND, abs=SECOND // 10)
+
+
+def test_a_slow_link_loses_nothing():
+    for fault in ("slow,link=1,at=1s,factor=0.01", "lossy,link=1,at=1s,loss=5%"):
+        world, found = failed("mpio:2/round-robin", fault)
+        assert found.detected_ns is None
+        assert (world.progress.end == GOOD).all()
+        assert not world.progress.retries.any()
+
+
+def test_a_slow_link_is_slower_by_its_factor():
+    """What was under way is slowed too."""
+    alone = made_workload(1, read_bytes=12_500_000)
+    times = []
+    for faults in ([], ["slow,link=0,at=60ms,factor=0.5"]):
+        world, _ = disturbed(alone, "single/-", faults or ["reset,link=0,at=1min"], None, LINK)
+        times.append(int(world.progress.completed_ns[0]))
+    # 100 ms at full rate, of which 40 are left at 60 ms; they take twice as long.
+    assert times[1] - times[0] == pytest.approx(40_000_000, rel=0.02)
+
+
+def test_flapping_is_as_many_outages_as_it_says():
+    _world, failover = disturbed(
+        reads(), "mpio:2/round-robin", ["flap,link=1,at=1s,for=4s,period=1s"], None, LINK, pacing="depth:8"
+    )
+    kinds = [note.kind for note in failover.notes]
+    assert kinds.count("link-down") == kinds.count("link-up") == 4
+
+
+def test_moments_of_the_workload():
+    for words, count in (("after-task:100", 100), ("25%", 1000)):
+        world, found = failed("mpio:2/round-robin", f"reset,link=1,at={words}")
+        before = (world.progress.completed_ns[:4000] <= found.failed_ns).sum()
+        assert before == count
+
+
+def test_several_faults_strike_at_once():
+    world, failover = disturbed(
+        reads(),
+        "mpio:3/round-robin",
+        ["black-hole,link=0,at=1s,for=60s", "reset,link=1,at=1s", "slow,link=2,at=2s,factor=0.5"],
+        "linux-multipath",
+        LINK,
+        pacing="depth:8",
+    )
+    assert len(failover.disturbances) == 3
+    assert (world.progress.end[:4000] == GOOD).all()
+
+
+def test_a_path_comes_back_after_the_checker_saw_it():
+    world, found = failed(
+        "mpio:2/round-robin", "black-hole,link=1,at=1s,for=20s", "linux-multipath", reads(20000)
+    )
+    progress = world.progress[:20000]
+    later = (progress.dispatched_ns > found.failed_ns + 30 * SECOND) & (progress.path == 1)
+    assert later.any()
+    between = (progress.dispatched_ns > 16.1 * SECOND) & (progress.dispatched_ns < 21 * SECOND)
+    assert between.any()
+    assert (progress.path[between] == 0).all()
+
+
+def test_failback_goes_to_the_group_with_the_highest_priority():
+    world, _found = failed(
+        "mpio:2/round-robin(priorities=50:10)",
+        "black-hole,link=0,at=1s,for=20s",
+        "linux-multipath",
+        reads(20000),
+    )
+    progress = world.progress[:20000]
+    assert (progress.path[progress.dispatched_ns < SECOND] == 0).all()
+    held = (progress.dispatched_ns > 16.1 * SECOND) & (progress.dispatched_ns < 21 * SECOND)
+    assert (progress.path[held] == 1).all()
+    assert (progress.path[progress.dispatched_ns > 35 * SECOND] == 0).all()
+
+
+def test_reads_resume_where_they_were():
+    """ExpDataSN: what had come before the connection was lost is not sent again."""
+    alone = made_workload(1, read_bytes=12_500_000)
+    agreed = {"read_segment_bytes": 262_144}
+    times = []
+    for fault in ("reset,link=1,at=1min", "reset,link=0,at=60ms"):
+        world, _ = disturbed(
+            alone, "mcs:2/failover-only", [fault], "lio-mcs-erl2,time2wait=0s", LINK, **agreed
+        )
+        times.append(int(world.progress.completed_ns[0]))
+    assert times[1] - times[0] < 5_000_000
+
+
+def test_writes_are_asked_for_again_from_where_they_were():
+    alone = made_workload(1, write_bytes=12_500_000)
+    agreed = {"max_burst_bytes": 1 << 20, "write_segment_bytes": 262_144}
+    for recovery in ("lio-mcs-erl2,time2wait=0s", "istgt-mcs,time2wait=0s"):
+        world, _ = disturbed(alone, "mcs:2/failover-only", ["reset,link=0,at=60ms"], recovery, LINK, **agreed)
+        assert world.progress.end[0] == GOOD
+    took = int(world.progress.completed_ns[0])
+    assert took > 160_000_000, "sent again from the beginning"
