@@ -43,7 +43,8 @@ def analyze(
     from analyzer.decoders import native
 
     # In a thread, so that who stops a compilation does not stop Numba in the middle of it.
-    Alongside("compiler", native.prepare).result()
+    has_several_clocks = len(captures) > 1
+    Alongside("compiler", lambda: native.prepare(has_several_clocks=has_several_clocks)).result()
     decoding = Alongside("decoder", lambda: _decode(decoder, captures, ports, progress))
     # What builds the timeline is imported, and its compiled code loaded, while the captures are read.
     from analyzer.timeline.build import build
@@ -52,7 +53,7 @@ def analyze(
     if meanwhile is not None:
         meanwhile()
     decoded = decoding.result()
-    if len(captures) > 1:
+    if has_several_clocks:
         decoded = _with_clocks_set(decoded, decoder, captures, ports, progress)
     manifest: dict[str, Any] = {
         "provenance": provenance(),
