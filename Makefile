@@ -27,7 +27,7 @@ demo: $(VENV)/.installed ## analyze two real captures, replay them under MC/S an
 
 example: demo ## rebuild reports/example/report.html: the demo's MC/S session, and a link that dies under MPIO
 	$(BIN)/analyzer analyze traces/mpio/fo-linkdown-st.link1.pcap.zst traces/mpio/fo-linkdown-st.link2.pcap.zst -o $(DEMO)/failover/timeline
-	$(BIN)/analyzer replay $(DEMO)/failover/timeline --with mpio:2/round-robin --with mpio:2/service-time -o $(DEMO)/failover/outcomes
+	$(BIN)/analyzer replay $(DEMO)/failover/timeline --with mpio:2/round-robin --with mcs:2/round-robin --fault down,link=0,at=50% -o $(DEMO)/failover/outcomes
 	$(BIN)/analyzer report $(DEMO)/mcs/timeline $(DEMO)/mcs/outcomes $(DEMO)/failover/timeline $(DEMO)/failover/outcomes -o reports/example/report.html
 
 test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt), then check and test everything
