@@ -19,7 +19,7 @@ from analyzer.errors import UnusableInputError
 from benchmarks.lab.processes import inside, stop, tool
 
 SETTLE_S = 0.5
-BUFFER_MIB = 16
+BUFFER_MIB = 64
 _COUNTS = re.compile(rb"received/dropped on interface '[^']*': (\d+)/(\d+)")
 
 
