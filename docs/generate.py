@@ -1,4 +1,4 @@
-"""Writes the reference pages that come from declarations: tables.md, diagnostics.md, scenario.schema.json.
+"""Writes the reference pages that come from declarations: tables, diagnostics, faults, the scenario schema.
 
 python docs/generate.py            write them
 python docs/generate.py --check    exit 1 where a page is not what the declarations say
@@ -12,7 +12,9 @@ from pathlib import Path
 
 from analyzer.diagnostics import CATALOGUE
 from analyzer.measures import MEASURES
+from analyzer.replay.recovery import PRESETS, Recovery
 from analyzer.replay.scenario_files import schema
+from analyzer.replay.task_management import EFFECTS
 from analyzer.tables.folder import Outcome, Timeline
 from analyzer.tables.schema import Table
 
@@ -84,6 +86,94 @@ def diagnostics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+FAULTS_BEGIN = """# Faults and recovery
+
+What would have happened had a link died: `--fault` strikes while a replay runs, `--recovery` names the timers and
+ways of recovery. Both also stand in scenario files (`faults = ["down,link=1,at=5s"]`, `recovery = "redhat-tuned"`).
+
+```
+analyzer replay SOURCE --with mcs:2/round-robin --with mpio:2/service-time \\
+    --fault black-hole,link=1,at=50%,for=30s --recovery linux-multipath,hold=2s --neighbours 1
+```
+
+The baseline is replayed without faults. Every fault becomes an incident of the outcome, with the columns of recorded
+incidents (docs/tables.md), so recorded and replayed failovers can be set side by side.
+
+## Faults
+
+| kind | what happens | keys |
+|---|---|---|
+| `down` | the carrier of the link goes; the initiator's port can see it | `for` |
+| `black-hole` | packets vanish; the carrier stays | `for` |
+| `reset` | the TCP connections of the link are reset; the link works | |
+| `portal` | the connections are reset, and logins are refused | `for` |
+| `slow` | rate times `factor`, delay plus `delay`, also for what is under way | `factor`, `delay`, `for` |
+| `lossy` | packets are lost | `loss`, `for` |
+| `flap` | down for half of every `period` | `for`, `period` |
+
+`link` is a number from 0 or `all`. `at` is a time from the begin of the replay, a share of all completions (`50%`),
+`after-task:500`, or `peak` (when the recording had most outstanding). Faults may be repeated and overlap. Without `for` a
+fault stays.
+
+## What is modelled
+
+A link that is down keeps what was sent into it: TCP sends it again at the next doubling of its timeout (200 ms at first)
+once the link is back, unless the connection was given up before. A loss is noticed by the first of: a NOP-Out without an
+answer, the carrier, TCP's limit, the command timer with its ladder of abort and resets on the dead path. Then
+a session with other connections moves its commands (`connection_recovery`), and a session without any holds them for
+`hold`, logs in again from Time2Wait on, and gives them to other paths when the timer has run out. What the target has of a
+command that the initiator gave up goes on there, unanswered; commands that never arrived leave a CmdSN hole that
+blocks the session until they are sent again. Commands of sequential devices without an address fail where the target may
+have begun with them, as a second one would act twice.
+
+Not modelled: QErr, ACA, the quirks of single targets beyond their timers (istgt's silent drops, tgt closing connections), and
+a policy's own view of paths that are about to fail.
+
+`--recovery as-recorded` takes NOP interval and timeout and the time for which commands were held from the longest recorded
+failover.
+"""
+
+
+def faults_page() -> str:
+    """The grammar of faults, the presets and what task management does to others."""
+    lines = [
+        NOTICE,
+        FAULTS_BEGIN,
+        "## Presets",
+        "",
+        "| preset | what | detection | source |",
+        "|---|---|---|---|",
+    ]
+    for preset in PRESETS:
+        timers = Recovery(preset=preset.name, **preset.values).detection_sentence
+        lines.append(f"| `{preset.name}` | {preset.sentence} | {timers} | {preset.source} |")
+    keys = ", ".join(f"`{name.removesuffix('_ns')}`" for name in Recovery.model_fields if name != "preset")
+    lines += [
+        "",
+        f"Keys: {keys}. Times have a unit (`hold=2s`); `off` switches a timer off.",
+        "",
+        "## What a task management function does to others",
+        "",
+        "| function (`cleanup`) | commands of other initiators | how they learn | RESERVE(6) | mode pages |",
+        "|---|---|---|---|---|",
+    ]
+    for effect in EFFECTS.values():
+        told = (
+            f"TASK ABORTED with TAS, else {effect.attention}" if effect.status_if_told else effect.attention
+        )
+        lines.append(
+            f"| `{effect.name}` | {effect.ends_others.replace('-', ' ')} | {told} | "
+            f"{'cleared' if effect.clears_reserve else 'kept'} | "
+            f"{'reset' if effect.clears_mode_pages else 'kept'} |"
+        )
+    lines += [
+        "",
+        "Persistent Reservations are kept in every case. Without TAS the others learn by the unit attention that "
+        "their next command meets; one whose commands were all aborted, with nothing left to send, by its command timer.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def scenario_schema() -> str:
     """The JSON schema of scenario files."""
     return json.dumps(schema(), indent=1) + "\n"
@@ -92,6 +182,7 @@ def scenario_schema() -> str:
 PAGES = {
     "tables.md": tables_page,
     "diagnostics.md": diagnostics_page,
+    "faults.md": faults_page,
     "scenario.schema.json": scenario_schema,
 }
 

@@ -430,10 +430,11 @@ class Attempts:
         one.outstanding += change
         one.outstanding_bytes += moved
 
-    def ask_again(self, rows: Rows | Sequence[int], at_ns: int, apart_ns: int = 0) -> None:
-        """Let the application's side give ``rows`` to the scheduler again, one after the other."""
+    def ask_again(self, rows: Rows | Sequence[int], at_ns: int, each_ns: int = 0) -> None:
+        """Let ``rows`` be given to the scheduler again, when each has taken ``each_ns``."""
         self.world.progress.held[rows] = NOT_HELD
-        self.post((at_ns + number * apart_ns, int(READY), int(row), 0, 0) for number, row in enumerate(rows))
+        at_ns += len(rows) * each_ns
+        self.post((at_ns, int(READY), int(row), 0, 0) for row in rows)
 
     def send_again(self, row: int, path: int, at_ns: int) -> None:
         """Send a command that never arrived under its own CmdSN, on another connection of the session."""

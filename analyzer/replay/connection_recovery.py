@@ -50,10 +50,9 @@ class ConnectionRecovery(PathRecovery):
         if not is_reassigning or self.recovery.is_logout_sent:
             what = "logout" if is_reassigning else "nop"
             found.clean(now_ns, f"{what} on connection {survivor}")
-            begin_ns += self.attempts.round_trip_ns(survivor, now_ns)
-        at_ns = begin_ns
+            begin_ns += self.attempts.round_trip_ns(survivor, now_ns) + self.recovery.cleanup_time_ns
+        at_ns = begin_ns + len(rows) * self.recovery.repeat_time_ns
         for number, row in enumerate(rows.tolist()):
-            at_ns += self.recovery.repeat_time_ns
             target = int(living[number % len(living)])
             done_ns = at_ns
             if is_reassigning and self._has_arrived(row):

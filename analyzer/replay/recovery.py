@@ -56,7 +56,7 @@ class Recovery(BaseModel):
         str, Field(pattern="^(none|abort-task-set|clear-task-set|lun-reset|target-reset)$")
     ] = "none"
     cleanup_time_ns: Time = 0
-    """What the target takes for a task management function."""
+    """What the target takes for a task management function, or the Logout or NOP that begins a recovery."""
     connection_recovery: Annotated[str, Field(pattern="^(reassign|retry|session)$")] = "retry"
     is_logout_sent: bool = True
     time2wait_ns: Time = 2 * SECOND_NS
@@ -66,7 +66,7 @@ class Recovery(BaseModel):
     reassign_time_ns: Time = 0
     """What the target takes for each TASK REASSIGN."""
     repeat_time_ns: Time = 0
-    """What the initiator takes for each command that it sends again."""
+    """What the initiator takes for each command that it sends again; all of them go out behind the last."""
     is_survivor_paused: bool = False
     """No new command is sent on surviving connections until all of the lost one are sent again."""
     bond_monitor_ns: Time = 100_000_000

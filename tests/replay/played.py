@@ -78,7 +78,7 @@ def disturbed(
     target: dict[str, Any] | None = None,
     hosts: int = 1,
     cannot_repeat: Any = None,
-    neighbours: int = 0,
+    processor_ns: int = 0,
     **agreed: Any,
 ) -> tuple[World, Failover]:
     """Run ``workload`` while ``faults`` strike; the replay has kept every rule, or this raises."""
@@ -88,6 +88,7 @@ def disturbed(
         target=target,
         faults=tuple(fault_of(fault) for fault in faults),
         recovery=None if recovery is None else recovery_of(recovery),
+        processor_ns=processor_ns,
     )
     network = made_network(scenario, links, hosts=hosts, **agreed)
     world = world_of(scenario, workload, network, fresh_log(transfers=100 * len(workload) + 1000))

@@ -100,7 +100,7 @@ def workloads(draw, hosts):
     )
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_no_request_is_ever_lost(data):
     words = data.draw(st.sampled_from(TOPOLOGIES))
