@@ -38,6 +38,9 @@ LIMITS_PERCENT: dict[str, float] = {
 }
 """Largest error of a good fit. Measures without a limit are shown, not judged."""
 
+UNANSWERED, AGAIN = 0.02, 0.001
+"""Shares of commands without an answer, and of packets sent again, from which on they explain a misfit."""
+
 _SHOWN = (
     "completed",
     "iops",
@@ -97,7 +100,10 @@ def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
         for name in _SHOWN
     )
     fit = judge(errors)
-    return BaselineError(outcome.label, fit, errors, _sentence(fit, errors), recorded, replayed)
+    sentence = _sentence(fit, errors)
+    if fit in (Fit.FAIR, Fit.POOR, Fit.UNKNOWN):
+        sentence += _likely_cause(outcome, timeline)
+    return BaselineError(outcome.label, fit, errors, sentence, recorded, replayed)
 
 
 def judge(errors: tuple[MeasureError, ...]) -> Fit:
@@ -135,6 +141,30 @@ def _sentence(fit: Fit, errors: tuple[MeasureError, ...]) -> str:
     parts = [f"{word} {_signed(by_name[name])}" for name, word in words.items() if by_name[name] is not None]
     numbers = f": the replay as recorded is off by {', '.join(parts)}" if parts else ""
     return f"{_MEANING[fit]}{numbers}."
+
+
+def _likely_cause(outcome: Outcome, timeline: Timeline) -> str:
+    """What of the recording most likely makes the model err, as a sentence to add; else nothing."""
+    lost = int(timeline.values("connections", "lost_bytes").sum())
+    if lost:
+        return f" Likely cause: the recorder missed {lost} bytes."
+    tasks = timeline.arrow["tasks"].num_rows
+    unanswered = int(timeline.is_null("tasks", "response_ns").sum())
+    if tasks and unanswered > UNANSWERED * tasks:
+        return f" Likely cause: {unanswered} of {tasks} commands have no recorded answer."
+    if "cmd-sn-hole" in set(timeline.values("diagnostics", "code").tolist()):
+        return " Likely cause: commands of the session were not recorded."
+    again = int(timeline.values("connections", "retransmitted_segments").sum())
+    packets = int(timeline.values("connections", "packets").sum())
+    if again > AGAIN * packets:
+        return f" Likely cause: {again} of {packets} packets were sent again, which the model does not do."
+    calibration = outcome.manifest.get("calibration", ())
+    unsure = [
+        str(value["name"])
+        for value in calibration
+        if value.get("confidence") == "low" and str(value["name"]).startswith(("rate", "queue depth"))
+    ]
+    return f" Likely cause: not told by the capture: {', '.join(unsure)}." if unsure else ""
 
 
 def _signed(percent: float | None) -> str:

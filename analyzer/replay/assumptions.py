@@ -5,6 +5,7 @@ Decides nothing about the replay; says what its model takes for granted, and onl
 
 from __future__ import annotations
 
+from analyzer.replay.calibrated import Confidence
 from analyzer.replay.failover import Failover
 from analyzer.replay.scenario import BondMode, Pacing, Scenario
 from analyzer.replay.state import NONE, SIMPLE
@@ -17,8 +18,9 @@ HIDDEN_SHARE = 0.05
 def assumptions_of(
     scenario: Scenario, network: Network, workload: Workload, failover: Failover | None = None
 ) -> tuple[str, ...]:
-    """The assumptions of one replay, the loop first."""
+    """The assumptions of one replay: what the recording lacks, then the loop, then the rest."""
     return (
+        *workload.limits,
         *_about_pacing(scenario, workload),
         *_about_faults(scenario, failover),
         *_about_target(scenario, workload),
@@ -30,25 +32,35 @@ def assumptions_of(
 def _about_pacing(scenario: Scenario, workload: Workload) -> list[str]:
     linked = int((workload.pacing.predecessor != NONE).sum())
     total = len(workload)
+    depth = workload.queue_depth
     loops = {
         Pacing.RECORDED: "Open loop: every request is asked for at its recorded time, however slow the "
         "replay is.",
         Pacing.CLOSED: f"Closed loop: {linked} of {total} requests wait for the completion that they "
         "followed in the recording and then for the think time seen; the others are asked for at "
-        "their recorded time.",
+        "their recorded time."
+        if depth.depth is None
+        else f"Closed loop: {depth.depth} requests are kept outstanding, as the application did in the "
+        "recording; the next is asked for when any completes, after the think time seen.",
         Pacing.DEPTH: f"Closed loop: {scenario.depth} requests are outstanding at any time, in recorded "
-        "order, without think times.",
+        "order.",
     }
     found = [loops[scenario.pacing]]
     if scenario.time_scale != 1 and scenario.pacing is not Pacing.DEPTH:
         found.append(f"Recorded times and think times are multiplied by {scenario.time_scale:g}.")
     hidden = total - int(workload.pacing.is_exact.sum())
     if scenario.pacing is Pacing.CLOSED and hidden > HIDDEN_SHARE * total:
-        found.append(
-            f"{hidden} of {total} commands were recorded leaving behind other data, so when they were "
-            "asked for is not known; more may have been outstanding than it seems. If the queue "
-            "depth is known, pacing depth:N replays it."
-        )
+        if depth.value.confidence is Confidence.LOW:
+            found.append(
+                f"{hidden} of {total} commands were recorded leaving behind other data, so when they were "
+                "asked for is not known; more may have been outstanding than it seems. If the queue "
+                "depth is known, --pacing depth:N replays it."
+            )
+        else:
+            found.append(
+                f"{hidden} of {total} commands waited unseen behind other data; when they were asked for "
+                "follows from the statuses that they acknowledge."
+            )
     return found
 
 

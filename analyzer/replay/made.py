@@ -79,6 +79,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
             np.zeros(requests, np.int64),
         ),
         queue_depth=UNLIMITED,
+        limits=(),
         assumptions=(),
         cannot_repeat=column("cannot_repeat", np.bool_),
     )

@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 FEWEST_REQUESTS = 20
 LEAST_SHARE = 0.6
 SURE_SHARE = 0.9
+MOST_DEEPER = 0.05
 ALONE = 0.95
 HIDDEN_SHARE = 0.5
 
@@ -60,7 +61,8 @@ def queue_depth(
     depth = int(depths[np.argmax(times)])
     # Two that complete together, or are asked for in the other order than it seems, count one less or more.
     share = float((np.abs(in_flight - depth) <= (1 if depth > 2 else 0)).mean())
-    if share < LEAST_SHARE:
+    deeper = float((in_flight > depth + 1).mean())
+    if share < LEAST_SHARE or deeper > MOST_DEEPER:
         return _none(f"the number outstanding moves between {depths.min()} and {depths.max()}")
     linked = chosen & (predecessor != NONE)
     think = int(np.median(think_ns[linked])) if linked.any() else 0

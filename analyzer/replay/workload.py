@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
+from analyzer.replay.capture_limits import limits_of, nothing_to_replay
 from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
 from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
@@ -82,6 +83,8 @@ class Workload:
     issued_ns: Int64s
     pacing: Pacing
     queue_depth: QueueDepth
+    limits: tuple[str, ...]
+    """What the recording lacks, in sentences; they come before all that is assumed."""
     assumptions: tuple[str, ...]
     cannot_repeat: Bools
     neighbours: int = 0
@@ -95,7 +98,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     chosen = np.flatnonzero(timeline.is_null("tasks", "retry_of_task_index"))
     total = timeline.arrow["tasks"].num_rows
     if not len(chosen):
-        raise UnusableInputError("the recording holds no SCSI command; there is nothing to replay")
+        raise UnusableInputError(f"the recording {nothing_to_replay(timeline)}")
     spans = spans_of(timeline, links)
     hosts, host_of_session = _hosts(timeline)
     stream_of, luns = _streams(timeline, host_of_session)
@@ -135,6 +138,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         issued_ns=pacing.issued_ns - begin,
         pacing=pacing,
         queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
+        limits=limits_of(timeline),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
         cannot_repeat=_cannot_repeat(timeline, task),
     )

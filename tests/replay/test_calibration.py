@@ -1,0 +1,165 @@
+"""What is taken from a recording: links, service times and queue depth against what they were set to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import analyzer
+from analyzer.comparison.baseline import baseline_error
+from analyzer.errors import UnusableInputError
+from analyzer.replay.given import given_by
+from analyzer.replay.run import replay_all
+from analyzer.replay.token_buckets import LaneTimes, fitted, paid_until
+from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
+
+WHATIF = MORE_CAPTURES.parent / "whatif"
+NAME = "W6-asym-mcs2-rr"
+PACKET = 1514
+
+
+@pytest.fixture(scope="module")
+def recording():
+    return analyzer.analyze(capture_path(NAME))
+
+
+def calibration_of(timeline, **more):
+    outcome = replay_all(timeline, ["as-recorded"], **more)[0]
+    return outcome, {value["name"]: value for value in outcome.manifest["calibration"]}
+
+
+def links_hold(truth, values):
+    """Every rate that calibration is sure of lies within 3 %; the round trips within 50 us of none."""
+    sure = 0
+    for link in truth["links"]:
+        name = f"{link['initiator']} - {link['target'].split(':')[0]}"
+        for way in ("to", "from"):
+            value = values[f"rate {way} target, {name}"]
+            if value["confidence"] != "low":
+                sure += 1
+                assert value["value"] == pytest.approx(link["rate_mbit"] * 1e6, rel=0.03)
+        assert values[f"round trip, {name}"]["value"] < 50_000
+    return sure
+
+
+def test_rates_buckets_and_depth_of_a_shipped_recording(recording):
+    truth = json.loads((TRACES / "whatif" / f"{NAME}.result.json").read_text())
+    _, values = calibration_of(recording)
+    assert links_hold(truth, values) == 4
+    depth = values["queue depth of the application"]
+    assert (depth["value"], depth["confidence"]) == (16, "high")
+    buckets = [value["value"] for name, value in values.items() if name.startswith("token bucket")]
+    assert all(PACKET <= bucket <= 2100 for bucket in buckets)
+    assert values["packets per acknowledgement, 10.77.0.1 - 10.77.0.2"]["value"] == 2
+    assert all(value["rests_on"] and value["confidence"] for value in values.values())
+
+
+@pytest.mark.skipif(not WHATIF.is_dir(), reason=f"no recordings in {WHATIF}")
+@pytest.mark.parametrize("name", ["W5u-single", "W5-mpio2-rr", "W6-single", "W9-single", "W3-mcs2-rr"])
+def test_rates_and_depth_of_more_recordings(name):
+    """W5u-single: a command waits behind 7 others unseen; on the wire there are never more than 2."""
+    truth = json.loads((WHATIF / f"{name}.result.json").read_text())
+    timeline = analyzer.analyze(WHATIF / f"{name}.pcapng.zst")
+    outcome, values = calibration_of(timeline)
+    assert links_hold(truth, values) > 0
+    assert values["queue depth of the application"]["value"] == truth["workload_parameters"]["queue_depth"]
+    error = baseline_error(outcome, timeline)
+    assert abs(error.error_percent("iops")) < 3
+
+
+def test_what_is_given_is_taken_and_named(recording):
+    _, values = calibration_of(recording, given=given_by(["links.1.rate=12Mbps", "links.bucket=3000"]))
+    slow = values["rate from target, 10.77.1.1 - 10.77.1.2"]
+    assert (slow["value"], slow["rests_on"]) == (12_000_000, "given")
+    assert values["token bucket, 10.77.0.1 - 10.77.0.2"]["value"] == 3000
+
+
+@pytest.mark.parametrize("text", ["links.rate", "rate=1Mbps", "links.rate=fast", "links.rate=0", "links.x=1"])
+def test_a_wrong_setting_is_named(text):
+    with pytest.raises(UnusableInputError, match="--set"):
+        given_by([text])
+
+
+def test_a_link_that_there_is_not_is_named(recording):
+    with pytest.raises(UnusableInputError, match="no link 7"):
+        calibration_of(recording, given=given_by(["links.7.rate=1Mbps"]))
+
+
+def through_bucket(rate, bucket, sizes, at):
+    """First and last packet of each PDU through a token bucket, packet by packet."""
+    paid, first, last = -1e18, [], []
+    for size, time in zip(sizes, at, strict=True):
+        left, seen = size, []
+        while left > 0:
+            packet = min(left, PACKET)
+            paid = max(paid, time) + packet * 8e9 / rate
+            seen.append(max(time, paid - bucket * 8e9 / rate))
+            left -= packet
+        first.append(seen[0])
+        last.append(seen[-1])
+    return np.array(first, np.int64), np.array(last, np.int64)
+
+
+@pytest.mark.parametrize(("rate", "bucket"), [(40e6, 2000), (10e6, 1600), (100e6, 4000)])
+def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
+    """Reads of three packets, some right behind another, so that rate and bucket can be told apart."""
+    random = np.random.default_rng(3)
+    sizes = np.full(400, 4338)
+    at = np.cumsum(random.exponential(3 * 4338 * 8e9 / rate, 400))
+    first, last = through_bucket(rate, bucket, sizes, at)
+    lane = LaneTimes(first, last, np.full(400, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    found = fitted(lane, float(np.median((4338 - PACKET) * 8e9 / (last - first))))
+    assert found is not None
+    assert found.rate_bps == pytest.approx(rate, rel=0.02)
+    assert found.bucket_bytes == pytest.approx(bucket, rel=0.1)
+    _, should = paid_until(first, last, np.full(400, PACKET), sizes, lane.ack_ns, 66, 8e9 / rate, bucket)
+    assert np.median(np.abs(should - last)) < 2
+
+
+def test_a_cut_capture_says_so_before_all_else(tmp_path):
+    content = capture_bytes(NAME)
+    place = tmp_path / "cut.pcapng"
+    place.write_bytes(content[: len(content) // 3])
+    timeline = analyzer.analyze(place)
+    outcome = analyzer.replay(timeline, "as-recorded")
+    assert "ends in the middle of a packet" in " ".join(outcome.manifest["assumptions"][:3])
+    assert "Likely cause" in baseline_error(outcome, timeline).sentence
+
+
+def test_a_lossy_capture_says_how_much_it_lacks(tmp_path):
+    from benchmarks.accuracy.decode_loss import repeated, without_some
+
+    records = repeated(capture_path("mcs-2conn-rr-mtu1500-tgt"), 0.1)
+    place = records.write(tmp_path / "lossy.pcap", without_some(records.records, 0.02, 1))
+    timeline = analyzer.analyze(place)
+    assert timeline.values("connections", "lost_bytes").sum() > 0
+    outcome = analyzer.replay(timeline, "as-recorded")
+    assert "The recorder missed" in outcome.manifest["assumptions"][0]
+
+
+def test_a_capture_of_one_direction_is_refused_with_its_reason():
+    timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt-fromtarget"))
+    with pytest.raises(UnusableInputError, match="only the direction from the target"):
+        analyzer.replay(timeline, "single/-")
+
+
+def test_half_a_session_says_that_commands_are_missing():
+    timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt-link3270"))
+    outcome = analyzer.replay(timeline, "as-recorded")
+    assert "CmdSNs are missing" in outcome.manifest["assumptions"][0]
+
+
+def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
+    from benchmarks.accuracy.measured import runs_in
+    from benchmarks.accuracy.predictions import predicted_from
+
+    runs = {run.name: run for run in runs_in(Path(TRACES / "whatif"))}
+    source = runs[NAME]
+    found = predicted_from(source, analyzer.analyze(source.capture), [runs["W6-mcs2-lqd"], source])
+    assert abs(found.baseline.error_percent("iops")) < 3
+    for prediction in found.predictions:
+        assert abs(prediction.error("iops")) < 15
+        assert abs(prediction.error("share_commands_path0")) < 0.05
