@@ -26,6 +26,8 @@ MAX_RATE_BPS = 10**13
 FINEST_NS = 2_000
 LEAST_WITH_OFFLOAD = 0.95
 SHARP = 1.02
+AGREEING = 0.02
+"""So far may a bucket's rate lie from what large PDUs show, which a bucket can hardly shorten."""
 LARGEST_GAP = 0.25
 """Share of a packet's time that a lane may rest between two PDUs and still be called busy."""
 
@@ -71,7 +73,8 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
             return LaneRate(_limited(rate), rests_on, Confidence.HIGH, low, high, *_bucket(lane, rate))
     fit = fitted(lane, guess)
     is_good = fit is not None and fit.residual_ns <= max(FINEST_NS, GOOD_SHARE_OF_PACKET * packet_ns)
-    if fit is not None and is_good and fit.is_sharp:
+    agrees = fit is not None and (not large or abs(fit.rate_bps / guess - 1) <= AGREEING)
+    if fit is not None and is_good and fit.is_sharp and agrees:
         rests_on = (
             f"{fit.count} PDUs end within {fit.residual_ns / 1e3:.0f} us (median) of what a bucket of "
             f"{fit.bucket_bytes} bytes lets pass at this rate"

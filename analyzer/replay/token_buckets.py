@@ -120,9 +120,13 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
     acks = lane.ack_ns - origin
 
-    def residual(bucket: int, rate: float) -> float:
+    def late(bucket: int, rate: float) -> Float64s:
         should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate, bucket)[1]
-        return float(np.median(np.abs(end_ns - should)[chosen]))
+        return np.abs(end_ns - should)[chosen]
+
+    def residual(bucket: int, rate: float) -> float:
+        # The mean, for what tells rate from bucket may be few PDUs; stalls of the sender count little.
+        return float(np.minimum(late(bucket, rate), lane.packet_bytes * 8e9 / rate).mean())
 
     found = []
     for packets in BUCKET_PACKETS:
@@ -135,10 +139,12 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     found += [_best(residual, bucket, around) for bucket in finer if bucket >= lane.packet_bytes]
     found.append(_best(residual, best[1], best[2] * np.geomspace(0.99, 1.01, RATE_STEPS)))
     best = min(found)
-    as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0]]
+    slight = SLIGHT_SHARE * lane.packet_bytes * 8e9 / best[2]
+    as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0] + slight]
     larger = min(residual(round(best[1] * share), best[2]) for share in LARGER_BUCKETS)
-    is_open = larger <= EQUALLY_GOOD * best[0] + SLIGHT_SHARE * lane.packet_bytes * 8e9 / best[2]
-    return BucketFit(best[2], best[1], best[0], min(as_good), max(as_good), int(chosen.sum()), is_open)
+    is_open = larger <= EQUALLY_GOOD * best[0] + slight
+    middle = float(np.median(late(best[1], best[2])))
+    return BucketFit(best[2], best[1], middle, min(as_good), max(as_good), int(chosen.sum()), is_open)
 
 
 def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float, bool] | None:

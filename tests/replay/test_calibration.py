@@ -15,6 +15,7 @@ from analyzer.replay.given import given_by
 from analyzer.replay.run import replay_all
 from analyzer.replay.token_buckets import LaneTimes, fitted, paid_until
 from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
+from tests.recorded_packets import recorded_packets, written
 
 WHATIF = MORE_CAPTURES.parent / "whatif"
 NAME = "W6-asym-mcs2-rr"
@@ -130,10 +131,9 @@ def test_a_cut_capture_says_so_before_all_else(tmp_path):
 
 
 def test_a_lossy_capture_says_how_much_it_lacks(tmp_path):
-    from benchmarks.accuracy.decode_loss import repeated, without_some
-
-    records = repeated(capture_path("mcs-2conn-rr-mtu1500-tgt"), 0.1)
-    place = records.write(tmp_path / "lossy.pcap", without_some(records.records, 0.02, 1))
+    packets = recorded_packets(capture_path("mcs-2conn-rr-mtu1500-tgt"))
+    kept = [packet for place, packet in enumerate(packets) if place % 50 != 49]
+    (place,) = written(tmp_path, [kept])
     timeline = analyzer.analyze(place)
     assert timeline.values("connections", "lost_bytes").sum() > 0
     outcome = analyzer.replay(timeline, "as-recorded")
