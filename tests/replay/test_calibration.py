@@ -104,7 +104,7 @@ def through_bucket(rate, bucket, sizes, at):
     return np.array(first, np.int64), np.array(last, np.int64)
 
 
-@pytest.mark.parametrize(("rate", "bucket"), [(40e6, 2000), (10e6, 1600), (100e6, 4000)])
+@pytest.mark.parametrize(("rate", "bucket"), [(40e6, 2000), (10e6, 1600), (100e6, 2500)])
 def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
     """Reads of three packets, some right behind another, so that rate and bucket can be told apart."""
     random = np.random.default_rng(3)
