@@ -88,16 +88,17 @@ def diagnostics_page() -> str:
 
 FAULTS_BEGIN = """# Faults and recovery
 
-What would have happened had a link died: `--fault` strikes while a replay runs, `--recovery` names the timers and
-ways of recovery. Both also stand in scenario files (`faults = ["down,link=1,at=5s"]`, `recovery = "redhat-tuned"`).
+What would have happened had a link died: `--fault` strikes while a replay runs, `--recovery` names the
+timers and ways of recovery. Both also stand in scenario files (`faults = ["down,link=1,at=5s"]`, `recovery
+= "redhat-tuned"`).
 
 ```
 analyzer replay SOURCE --with mcs:2/round-robin --with mpio:2/service-time \\
     --fault black-hole,link=1,at=50%,for=30s --recovery linux-multipath,hold=2s --neighbours 1
 ```
 
-The baseline is replayed without faults. Every fault becomes an incident of the outcome, with the columns of recorded
-incidents (docs/tables.md), so recorded and replayed failovers can be set side by side.
+The baseline is replayed without faults. Every fault becomes an incident of the outcome, with the columns of
+recorded incidents (docs/tables.md), so recorded and replayed failovers can be set side by side.
 
 ## Faults
 
@@ -111,26 +112,27 @@ incidents (docs/tables.md), so recorded and replayed failovers can be set side b
 | `lossy` | packets are lost | `loss`, `for` |
 | `flap` | down for half of every `period` | `for`, `period` |
 
-`link` is a number from 0 or `all`. `at` is a time from the begin of the replay, a share of all completions (`50%`),
-`after-task:500`, or `peak` (when the recording had most outstanding). Faults may be repeated and overlap. Without `for` a
-fault stays.
+`link` is a number from 0 or `all`. `at` is a time from the begin of the replay, a share of all completions
+(`50%`), `after-task:500`, or `peak` (when the recording had most outstanding). Faults may be repeated and
+overlap. Without `for` a fault stays.
 
 ## What is modelled
 
-A link that is down keeps what was sent into it: TCP sends it again at the next doubling of its timeout (200 ms at first)
-once the link is back, unless the connection was given up before. A loss is noticed by the first of: a NOP-Out without an
-answer, the carrier, TCP's limit, the command timer with its ladder of abort and resets on the dead path. Then
-a session with other connections moves its commands (`connection_recovery`), and a session without any holds them for
-`hold`, logs in again from Time2Wait on, and gives them to other paths when the timer has run out. What the target has of a
-command that the initiator gave up goes on there, unanswered; commands that never arrived leave a CmdSN hole that
-blocks the session until they are sent again. Commands of sequential devices without an address fail where the target may
-have begun with them, as a second one would act twice.
+A link that is down keeps what was sent into it: TCP sends it again at the next doubling of its timeout (200
+ms at first) once the link is back, unless the connection was given up before. A loss is noticed by the
+first of: a NOP-Out without an answer, the carrier, TCP's limit, the command timer with its ladder of abort
+and resets on the dead path. Then a session with other connections moves its commands
+(`connection_recovery`), and a session without any holds them for `hold`, logs in again from Time2Wait on,
+and gives them to other paths when the timer has run out. What the target has of a command that the
+initiator gave up goes on there, unanswered; commands that never arrived leave a CmdSN hole that blocks the
+session until they are sent again. Commands of sequential devices without an address fail where the target
+may have begun with them, as a second one would act twice.
 
-Not modelled: QErr, ACA, the quirks of single targets beyond their timers (istgt's silent drops, tgt closing connections), and
-a policy's own view of paths that are about to fail.
+Not modelled: QErr, ACA, the quirks of single targets beyond their timers (istgt's silent drops, tgt closing
+connections), and a policy's own view of paths that are about to fail.
 
-`--recovery as-recorded` takes NOP interval and timeout and the time for which commands were held from the longest recorded
-failover.
+`--recovery as-recorded` takes NOP interval and timeout and the time for which commands were held from the
+longest recorded failover.
 """
 
 
@@ -169,7 +171,8 @@ def faults_page() -> str:
     lines += [
         "",
         "Persistent Reservations are kept in every case. Without TAS the others learn by the unit attention that "
-        "their next command meets; one whose commands were all aborted, with nothing left to send, by its command timer.",
+        "their next command meets; one whose commands were all aborted, with nothing left to send, by its "
+        "command timer.",
     ]
     return "\n".join(lines) + "\n"
 
