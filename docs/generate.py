@@ -170,9 +170,9 @@ def faults_page() -> str:
         )
     lines += [
         "",
-        "Persistent Reservations are kept in every case. Without TAS the others learn by the unit attention that "
-        "their next command meets; one whose commands were all aborted, with nothing left to send, by its "
-        "command timer.",
+        "Persistent Reservations are kept in every case. Without TAS the others learn by the unit attention "
+        "that their next command meets; one whose commands were all aborted, with nothing left to send, by "
+        "its command timer.",
     ]
     return "\n".join(lines) + "\n"
 
