@@ -85,7 +85,6 @@ def spans_of(timeline: Timeline, links: RecordedLinks) -> Spans:
         mine, number = mine[np.argsort(number, kind="stable")], np.sort(number)
         rank[mine] = number
         sooner = np.minimum.accumulate(latest[mine][::-1])[::-1]
-        is_seen[mine] &= sooner == latest[mine]
         latest[mine] = sooner
         earliest[mine] = np.minimum(np.maximum.accumulate(earliest[mine]), sooner)
     earliest = np.where(is_seen, earliest, np.maximum(earliest, np.minimum(begun, latest)))

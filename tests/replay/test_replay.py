@@ -48,7 +48,7 @@ def test_an_outcome_says_what_it_rests_on_and_survives_a_folder(timeline, tmp_pa
     assert manifest["label"] == "mpio:2/service-time"
     assert manifest["loop"] == "closed"
     assert manifest["linked_requests"] == 292
-    assert "292 of 300 requests" in manifest["assumptions"][0]
+    assert "8 requests are kept outstanding" in manifest["assumptions"][0]
     assert all(value["rests_on"] for value in manifest["calibration"])
     again = Outcome.read(outcome.write(tmp_path / "outcome"))
     assert json.loads(json.dumps(again.manifest))["scenario"] == manifest["scenario"]
