@@ -72,8 +72,8 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
-    grant = np.full(tasks, _usual_wait(released + visible[link], asked))
-    turnaround = np.full(tasks, _usual_turnaround(timeline, links, visible))
+    grant = _waits(links, released + visible[link], asked, kinds)
+    turnaround = _turnarounds(timeline, links, visible, kinds)
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
     statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
@@ -84,8 +84,8 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     return ServiceTimes(service, grant, turnaround, own_status, sense, visible, values)
 
 
-def _usual_turnaround(timeline: Timeline, links: RecordedLinks, visible: Int64s) -> int:
-    """What the initiator took from a first R2T to the data."""
+def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kinds: Int64s) -> Int64s:
+    """What the initiator took from its first R2T to the data, for every task."""
     pdus = links.pdus
     tasks = timeline.arrow["tasks"].num_rows
     link = links.link_of_connection[timeline.values("tasks", "connection_index")]
@@ -95,15 +95,19 @@ def _usual_turnaround(timeline: Timeline, links: RecordedLinks, visible: Int64s)
     first = data[np.unique(pdus.task[data], return_index=True)[1]]
     known = np.where(timeline.is_null("tasks", "first_r2t_ns"), 0, asked)
     seen_by_initiator = known + links.rtt_ns[link] - visible[link]
-    return _usual_wait(seen_by_initiator, _sent(links, first, tasks))
+    return _waits(links, seen_by_initiator, _sent(links, first, tasks), kinds)
 
 
-def _usual_wait(from_ns: Int64s, sent: _Sent) -> int:
-    """What usually passes before the sending: one value, for R2Ts are sent and answered in order.
+def _waits(links: RecordedLinks, from_ns: Int64s, sent: _Sent, kinds: Int64s) -> Int64s:
+    """What passes before an R2T is sent or answered, for every task.
 
-    With times of their own a later one would overtake those before it.
+    Where a lane was always busy the times hold queueing, and R2Ts go in order: all take the usual one, for
+    with times of their own a later R2T would overtake those before it.
     """
-    return _usual(np.maximum(sent.ready_ns - from_ns, 0), sent.is_exact & sent.is_present, sent.is_present)
+    if links.pdus.is_always_busy.any():
+        shown = np.maximum(sent.ready_ns - from_ns, 0)
+        return np.full(len(kinds), _usual(shown, sent.is_exact & sent.is_present, sent.is_present))
+    return _between(from_ns, sent, kinds, np.ones(len(kinds), np.bool_))
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
