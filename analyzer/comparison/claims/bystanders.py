@@ -1,13 +1,16 @@
 """Claims 2, 3 and 4: what a failover by abort or reset does to other initiators and to reservations.
 
-Nothing is replayed: what is judged is what the recording's targets did.
+What the recording's targets did goes before; where no session was lost, claim 2 is tried in a replay.
 """
 
 from __future__ import annotations
 
+import json
+
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
+from analyzer.comparison.claims.lost_links import MPIO_LOSS, WHERE, incident_of
 from analyzer.comparison.claims.recovery import REACHING_OTHERS, failovers
-from analyzer.comparison.claims.trial import Trial
+from analyzer.comparison.claims.trial import Experiment, Trial
 from analyzer.comparison.event_details import ToldEvent, told_events
 
 TASK_ABORTED = 0x40
@@ -33,9 +36,7 @@ def _neighbours(trial: Trial) -> int:
 def _aborts_others(trial: Trial) -> Judgement:
     found = [one for one in failovers(trial.timeline) if not one.is_mcs]
     if not found:
-        return untried(
-            "No session with another beside it to the same target was lost with commands in flight."
-        )
+        return _replayed_aborts_others(trial)
     held = sum(one.held for one in found)
     went_on = sum(one.reassigned + one.retried + one.answered for one in found)
     resets, touched = len(_reaching(trial)), _neighbours(trial)
@@ -59,17 +60,48 @@ def _aborts_others(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_aborts_others(trial: Trial) -> Judgement:
+    lost = incident_of(trial, MPIO_LOSS)
+    if lost is None:
+        return untried(
+            "No session with another beside it to the same target was lost with commands in flight. "
+            "Replayed, none was either."
+        )
+    ended = sum(one["aborted"] for one in json.loads(lost["neighbours"]))
+    again = lost["retried_other_path"]
+    if not ended:
+        return untried(
+            f"{WHERE.capitalize()}no other initiator had commands at the target when it was reset."
+        )
+    return Judgement(
+        verdict(not lost["reassigned"] and again > 0),
+        f"Nothing of the kind was recorded; {WHERE}{again} commands had to be sent again, and the LUN RESET "
+        f"before that ended {ended} commands of another initiator with the same workload.",
+        (
+            Number("commands held", float(lost["outstanding"]), "requests"),
+            Number("sent again", float(again), "requests"),
+            Number("commands of the other initiator ended", float(ended), "requests"),
+        ),
+    )
+
+
+def _if_nothing_lost(trial: Trial) -> tuple[Experiment, ...]:
+    return () if any(not one.is_mcs for one in failovers(trial.timeline)) else (MPIO_LOSS,)
+
+
 ABORTS_OTHERS = Claim(
     2,
     "MPIO failover must abort everything on the lost nexus, and CLEAR TASK SET or LUN RESET also aborts "
     "other "
     "initiators' commands.",
-    "The lost sessions of initiators with another to the same target, and the task management, as recorded.",
+    "The lost sessions of initiators with another to the same target, and the task management, as recorded; "
+    "without one, a replay in which one dies.",
     "Commands in flight that went on as they were; the claim holds where none did and, if another initiator "
     "was "
     "there when a function was used that reaches others, its commands ended too.",
     "incidents",
     _aborts_others,
+    _if_nothing_lost,
 )
 
 

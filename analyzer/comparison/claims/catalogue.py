@@ -69,7 +69,7 @@ def try_claim(claim: Claim, trial: Trial) -> Finding:
     trial.run(experiments_of(claim, trial))
     judgement = claim.judge(trial)
     is_doubtful = (
-        claim.is_replayed
+        bool(experiments_of(claim, trial))
         and judgement.verdict is not Verdict.UNTRIED
         and trial.fit in (Fit.POOR, Fit.UNKNOWN)
     )

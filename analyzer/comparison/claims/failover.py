@@ -1,15 +1,25 @@
-"""Claims 1, 5, 6 and 13: how MC/S and MPIO come through a lost connection, as the recording shows it.
+"""Claims 1, 5, 6 and 13: how MC/S and MPIO come through a lost connection.
 
-Nothing is replayed: a recording without a lost connection cannot support these claims.
+What was recorded goes before; where no connection was lost, claims 1, 5 and 13 are tried in replays in which
+a link dies, with every command accounted for.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
+from analyzer.comparison.claims.lost_links import (
+    MCS_LOSS,
+    MCS_SILENCE,
+    MPIO_SILENCE,
+    WHERE,
+    incident_of,
+)
 from analyzer.comparison.claims.recovery import ABORTING, Failover, failovers
-from analyzer.comparison.claims.trial import Trial
+from analyzer.comparison.claims.trial import Experiment, Trial
 
 FEW_SECONDS_NS = 5_000_000_000
 FRACTION_NS = 1_000_000_000
@@ -34,7 +44,7 @@ def _seconds(nanoseconds: int) -> str:
 def _reassigns(trial: Trial) -> Judgement:
     found = _of(trial, is_mcs=True)
     if not found:
-        return untried(_NO_MCS)
+        return _replayed_reassigns(trial)
     held, answered = _total(found, "held"), _total(found, "answered")
     moved, kept = (
         _total(found, "reassigned") + _total(found, "retried"),
@@ -60,22 +70,49 @@ def _reassigns(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_reassigns(trial: Trial) -> Judgement:
+    lost = incident_of(trial, MCS_LOSS)
+    if lost is None:
+        return untried(_NO_MCS + " Replayed, none was either.")
+    went_on = lost["reassigned"] + lost["retried_other_path"]
+    is_kept = lost["reservation"] == "kept" and lost["neighbours"] == "[]"
+    return Judgement(
+        verdict(is_kept and not lost["failed"] and went_on > 0),
+        f"Nothing of the kind was recorded; {WHERE}of {lost['outstanding']} commands that it held "
+        f"{lost['reassigned']} were reassigned, {lost['retried_other_path']} that had not arrived were sent "
+        f"under their CmdSN on the other connection, and {lost['failed']} failed; session and reservation "
+        f"were {lost['reservation']}, and the slowest took {_seconds(lost['stall_ns'])}.",
+        (
+            Number("commands held", float(lost["outstanding"]), "requests"),
+            Number("reassigned as they were", float(lost["reassigned"]), "requests"),
+            Number("sent again under their CmdSN", float(lost["retried_other_path"]), "requests"),
+            Number("slowest held command", float(lost["stall_ns"]), "ns"),
+        ),
+    )
+
+
+def _if_not_recorded(experiment: Experiment, *, is_mcs: bool) -> Callable[[Trial], tuple[Experiment, ...]]:
+    """The replay that is needed where no such connection was lost in the recording."""
+    return lambda trial: () if _of(trial, is_mcs=is_mcs) else (experiment,)
+
+
 REASSIGNS_ALL = Claim(
     1,
     "MC/S failover reassigns all outstanding commands, keeps session, reservations and other initiators "
     "untouched.",
-    "The lost connections of sessions with several, as recorded.",
+    "The lost connections of sessions with several, as recorded; without one, a replay in which one dies.",
     "What became of the commands in flight; the claim holds where all went on as they were in the same "
     "session and no other session lost any.",
     "incidents",
     _reassigns,
+    _if_not_recorded(MCS_LOSS, is_mcs=True),
 )
 
 
 def _extra_time(trial: Trial) -> Judgement:
     found = [one for one in _of(trial, is_mcs=False) if one.extra_ns is not None]
     if not found:
-        return untried(_NO_MPIO)
+        return _replayed_extra_time(trial)
     worst = max(found, key=lambda one: one.extra_ns or 0)
     extra = worst.extra_ns or 0
     detection, timer = worst.detection_ns or 0, worst.timer_ns or 0
@@ -94,16 +131,38 @@ def _extra_time(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_extra_time(trial: Trial) -> Judgement:
+    lost = incident_of(trial, MPIO_SILENCE)
+    if lost is None or lost["last_completion_ns"] is None or lost["hold_to_ns"] is None:
+        return untried(_NO_MPIO + " Replayed, none was either.")
+    extra = max(0, lost["last_completion_ns"] - lost["hold_to_ns"])
+    detection = lost["detected_ns"] - lost["failed_ns"]
+    held = lost["hold_to_ns"] - lost["hold_from_ns"]
+    return Judgement(
+        verdict(extra <= FEW_SECONDS_NS),
+        f"Nothing of the kind was recorded; {WHERE}LUN RESET and retry took {_seconds(extra)}; before that, "
+        f"noticing the loss took {_seconds(detection)} and the recovery timer held the commands for "
+        f"{_seconds(held)}.",
+        (
+            Number("abort and retry", float(extra), "ns"),
+            Number("detection", float(detection), "ns"),
+            Number("held by a timer", float(held), "ns"),
+            Number("slowest held command", float(lost["stall_ns"]), "ns"),
+        ),
+    )
+
+
 EXTRA_TIME = Claim(
     5,
     "The extra MPIO failover time is that of abort or reset plus retry: a few seconds at most when set up "
     "well.",
-    "The lost sessions of initiators with another to the same target, as recorded.",
+    "The lost sessions of initiators with another to the same target, as recorded; without one, a replay.",
     "Time from when commands could go on (loss known, timer over) to the last completion; the claim holds "
     "up to "
     f"{FEW_SECONDS_NS / 1e9:g} s.",
     "incidents",
     _extra_time,
+    _if_not_recorded(MPIO_SILENCE, is_mcs=False),
 )
 
 
@@ -150,7 +209,7 @@ def _not_retryable(trial: Trial) -> Judgement:
         )
     mcs, mpio = _of(trial, is_mcs=True), _of(trial, is_mcs=False)
     if not mcs and not mpio:
-        return untried("No connection was lost with commands in flight.", named)
+        return _replayed_not_retryable(trial, named)
     gone_mcs = _total(mcs, "lost") + _total(mcs, "aborted") + _total(mcs, "reissued")
     gone_mpio = _total(mpio, "lost") + _total(mpio, "aborted") + _total(mpio, "reissued")
     return Judgement(
@@ -166,12 +225,37 @@ def _not_retryable(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_not_retryable(trial: Trial, named: Number) -> Judgement:
+    mcs, mpio = incident_of(trial, MCS_SILENCE), incident_of(trial, MPIO_SILENCE)
+    if mcs is None or mpio is None:
+        return untried("No connection was lost with commands in flight, nor was one when replayed.", named)
+    return Judgement(
+        verdict(not mcs["failed"] and mpio["failed"] > 0),
+        f"Nothing of the kind was recorded; {WHERE}of {mpio['outstanding']} commands held under MPIO "
+        f"{mpio['failed']} failed, since they may not be sent again; of {mcs['outstanding']} under MC/S "
+        f"{mcs['failed']} did.",
+        (
+            named,
+            Number("failed under MC/S", float(mcs["failed"]), "requests"),
+            Number("failed under MPIO", float(mpio["failed"]), "requests"),
+        ),
+    )
+
+
+def _without_retry(trial: Trial) -> tuple[Experiment, ...]:
+    """The replays of a workload that cannot be retried, where no loss of any kind was recorded."""
+    missing = trial.timeline.is_null("tasks", "lba")[trial.is_data]
+    is_tape = len(missing) > 0 and float(np.mean(missing)) >= WITHOUT_PLACE_SHARE
+    return (MCS_SILENCE, MPIO_SILENCE) if is_tape and not failovers(trial.timeline) else ()
+
+
 NOT_RETRYABLE = Claim(
     13,
     "Where aborted commands cannot be retried, MPIO fails and MC/S survives.",
     "The lost connections of a workload whose commands depend on their place in a sequence (tape), as "
-    "recorded.",
+    "recorded; without one, replays in which a link dies.",
     "Commands that did not go on as they were; the claim holds where MC/S has none and MPIO some.",
     "incidents",
     _not_retryable,
+    _without_retry,
 )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.baseline import Fit, baseline_error
-from analyzer.replay.run import replay_each
+from analyzer.replay.run import disturbed, replay_each
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.words import scenario_of
 from analyzer.tables.folder import Outcome, Timeline
@@ -35,11 +35,17 @@ ALONE_SHARE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One replay that a claim asks for; ``like_links`` makes every link like the first."""
+    """One replay that a claim asks for; ``like_links`` makes every link like the first.
+
+    ``fault``, ``recovery`` and ``neighbours`` are as on the command line.
+    """
 
     policy: str
     pacing: str = "closed"
     like_links: bool = False
+    fault: str = ""
+    recovery: str = ""
+    neighbours: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Replayed:
     """Where the experiment may reorder commands."""
     fit: Fit = Fit.UNKNOWN
     """Of the baseline alone."""
+    incident: dict[str, Any] | None = None
+    """What came of the fault, where there was one."""
 
     def gain_percent(self, reference: Replayed) -> float | None:
         """By how much more commands per second it completes than another does."""
@@ -116,7 +124,10 @@ class Trial:
 
     def replayed(self, policy: str, pacing: str = "closed", *, like_links: bool = False) -> Replayed:
         """What came of an experiment. Raises UnusableInputError where the recording holds no command."""
-        experiment = Experiment(policy, pacing, like_links)
+        return self.outcome_of(Experiment(policy, pacing, like_links))
+
+    def outcome_of(self, experiment: Experiment) -> Replayed:
+        """The same of an experiment with all that belongs to it."""
         if self._same(experiment) not in self._replayed:
             self.run([experiment])
         return self._replayed[self._same(experiment)]
@@ -148,7 +159,9 @@ class Trial:
         links = None
         if experiment.like_links:
             links = self.link or self._replayed[FIRST_LINK].links[0]
-        return scenario_of(experiment.policy, pacing=experiment.pacing, seed=self.seed, links=links)
+        scenario = scenario_of(experiment.policy, pacing=experiment.pacing, seed=self.seed, links=links)
+        faults = (experiment.fault,) if experiment.fault else ()
+        return disturbed(scenario, faults, experiment.recovery or None, experiment.neighbours)
 
     def _kept(self, experiment: Experiment, outcome: Outcome) -> Replayed:
         metrics = outcome.arrow["metrics"]
@@ -158,8 +171,9 @@ class Trial:
         return Replayed(
             figures,
             tuple(outcome.manifest["links"]),
-            self._delivered(outcome) if experiment.policy in _REORDERING else None,
+            self._delivered(outcome) if experiment.policy in _REORDERING and not experiment.fault else None,
             baseline_error(outcome, self.timeline).fit if experiment == BASELINE else Fit.UNKNOWN,
+            next(iter(outcome.arrow["incidents"].to_pylist()), None),
         )
 
     def _delivered(self, outcome: Outcome) -> Delivered:

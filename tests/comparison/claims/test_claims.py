@@ -214,8 +214,7 @@ def test_links_that_are_alike_are_not_made_alike_again():
         ("mcs-kill-erl2-reassign-lio", Verdict.HOLDS, "8 were reassigned"),
         ("mcs-kill-rst-retry-tgt", Verdict.FAILS, "8 issued anew"),
         ("mcs-kill-session-reinstate-tgt", Verdict.FAILS, "kept in 0 of 1"),
-        ("mcs-2conn-rr-tgt", Verdict.UNTRIED, "No connection of a session with several was lost"),
-        ("mpio-failover-lun-reset-tgt", Verdict.UNTRIED, "No connection of a session with several was lost"),
+        ("mcs-2conn-rr-tgt", Verdict.HOLDS, "Nothing of the kind was recorded; replayed over two links"),
     ],
 )
 def test_mcs_failover_is_judged_by_what_became_of_the_commands(capture: str, verdict: Verdict, said: str):
@@ -257,10 +256,24 @@ def tape() -> Timeline:
     return make_timeline(tasks=20, lba=nothing, operation=["WRITE(6)"] * 20, direction=["write"] * 20)
 
 
-def test_a_tape_that_lost_no_connection_says_nothing_of_failover():
+def test_a_tape_that_lost_no_connection_is_tried_in_replays():
+    """Commands without an address fail where they are given to another path, and reassigned under MC/S."""
     judgement = try_claim(failover.NOT_RETRYABLE, Trial(tape())).judgement
-    assert judgement.verdict is Verdict.UNTRIED
-    assert judgement.reason == "No connection was lost with commands in flight."
+    assert judgement.verdict is Verdict.HOLDS
+    figures = {number.label: number.value for number in judgement.numbers}
+    assert figures["failed under MC/S"] == 0 < figures["failed under MPIO"]
+
+
+def test_where_nothing_was_lost_a_replay_says_what_a_lost_link_does():
+    trial = Trial(analyzer.analyze(capture_path("mcs-2conn-rr-tgt")))
+    for claim, said in (
+        (failover.REASSIGNS_ALL, "8 were reassigned"),
+        (bystanders.ABORTS_OTHERS, "commands of another initiator"),
+        (failover.EXTRA_TIME, "noticing the loss took 10 s"),
+    ):
+        judgement = try_claim(claim, trial).judgement
+        assert judgement.verdict is Verdict.HOLDS
+        assert said in judgement.reason
 
 
 def test_a_disk_can_retry():
