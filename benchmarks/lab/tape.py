@@ -10,6 +10,7 @@ but dumpcap's.
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 import struct
@@ -86,6 +87,10 @@ def logged_in(port: int) -> Session:
     return Session("s1", _ISID, login.tsih, LUN, login.agreed(), [connection], 1, *numbers)
 
 
+def _is_completed(command: Command) -> bool:
+    return command.completed_at is not None
+
+
 def run(session: Session, commands: Iterator[Command], seed: int) -> list[Command]:
     """Send each command when the one before has ended, after as long as reading the next block took."""
     chance = random.Random(seed)
@@ -95,7 +100,7 @@ def run(session: Session, commands: Iterator[Command], seed: int) -> list[Comman
         time.sleep(chance.uniform(0.0002, 0.001))
         command.submitted_at = time.time()
         session.submit(command, connection, INITIAL, command.submitted_at)
-        step_until(session, connection, lambda command=command: command.completed_at is not None)
+        step_until(session, connection, functools.partial(_is_completed, command))
         done.append(command)
     return done
 
