@@ -35,7 +35,7 @@ def cuts(row: dict[str, Any]) -> tuple[tuple[str, str, str, int], ...]:
     if row["detected_ns"] is not None:
         begun.append(("noticed", "noticed", row["detected_ns"]))
     if row["hold_from_ns"] is not None:
-        setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:g} s"
+        setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:.3g} s"
         timer = TIMERS.get(row["hold_timer"], row["hold_timer"])
         begun.append(("held", f"held by {timer}{setting}", row["hold_from_ns"]))
     again_ns = row["hold_to_ns"] if row["hold_to_ns"] is not None else row["first_retry_ns"]

@@ -209,7 +209,7 @@ def _table(found: list[Failover], how: str) -> Table:
         row = one.row
         held = None if row["hold_to_ns"] is None else row["hold_to_ns"] - row["hold_from_ns"]
         gone = one.gone
-        setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:g} s"
+        setting = "" if row["hold_setting_s"] is None else f" of {row['hold_setting_s']:.3g} s"
         timer = "" if held is None else f"{TIMERS.get(row['hold_timer'], row['hold_timer'])}{setting}"
         color = "ink-soft" if one.place is None else series_color(one.place)
         rows.append(
