@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,10 @@ def decode(
     offsets_ns = list(clock_offsets_ns) or [0] * len(sources)
     for file_index, source in enumerate(sources):
         offset_ns = offsets_ns[file_index]
-        packets, first_ns, last_ns = _read_file(found, file_index, Path(source), ports, offset_ns)
+        # In a thread of its own, pyshark's event loop stands no other in the way (a notebook runs one).
+        with ThreadPoolExecutor(1) as apart:
+            reading = apart.submit(_read_file, found, file_index, Path(source), ports, offset_ns)
+            packets, first_ns, last_ns = reading.result()
         files.append(
             CaptureFile(
                 file_index=file_index,
@@ -191,6 +195,7 @@ def _tcp_packets(path: Path, ports: Sequence[int]) -> Iterator[Any]:
             raise UnusableInputError("tshark does not take this file", source=str(path)) from None
         finally:
             capture.close()
+            capture.eventloop.close()
 
 
 def _take_packet(
