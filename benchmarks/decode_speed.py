@@ -134,7 +134,7 @@ def timed(peer: Peer) -> Timing:
 def compressed_copies(capture: Path, folder: Path) -> dict[str, Path]:
     """The same capture as the usual tools compress it."""
     copies = {"zstd": folder / f"{capture.name}.zst", "gzip": folder / f"{capture.name}.gz"}
-    subprocess.run(["zstd", "-q", str(capture), "-o", str(copies["zstd"])], check=True)
+    subprocess.run(["zstd", "-q", "-f", str(capture), "-o", str(copies["zstd"])], check=True)
     with copies["gzip"].open("wb") as output:
         subprocess.run(["gzip", "-1", "-c", str(capture)], stdout=output, check=True)
     return copies
