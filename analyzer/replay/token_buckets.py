@@ -89,12 +89,16 @@ def paid_until(
     credit = bucket_bytes * ns_per_byte
     paid = first_ns[0] - 1e18 if count else 0.0
     ack = 0
+    sent = paid
     for row in range(count):
         first, end = first_ns[row], end_ns[row]
         while ack < len(ack_ns) and ack_ns[ack] < first:
+            is_behind = ack_ns[ack] < paid
             paid = max(paid, float(ack_ns[ack])) + ack_bytes * ns_per_byte
+            # An acknowledgement that found the lane idle holds nothing up but for its own few bytes.
+            sent = paid if is_behind else sent + ack_bytes * ns_per_byte
             ack += 1
-        could_ns[row] = paid + first_bytes[row] * ns_per_byte - credit
+        could_ns[row] = sent + first_bytes[row] * ns_per_byte - credit
         paid = min(max(paid, float(first)) + first_bytes[row] * ns_per_byte, first + credit)
         while ack < len(ack_ns) and ack_ns[ack] < end:
             paid += ack_bytes * ns_per_byte
@@ -103,6 +107,7 @@ def paid_until(
         should_ns[row] = max(float(first), paid - credit)
         if end > first:
             paid = min(paid, end + credit)
+        sent = paid
     return could_ns, should_ns
 
 
