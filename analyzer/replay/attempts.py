@@ -20,18 +20,15 @@ from analyzer.replay.event_queue import (
     FREE,
     KIND_SHIFT,
     MAX_SLOTS,
-    SEQUENCE,
     SIZE,
-    SLOT_BITS,
     SLOT_MASK,
     EventQueue,
     grown,
+    post,
 )
 from analyzer.replay.state import (
-    COMMAND_ARRIVES,
     COMPLETED,
     CONNECTION_READS,
-    DATA_ARRIVES,
     DATA_DUE,
     DEPTH,
     FAILED,
@@ -127,18 +124,8 @@ class Attempts:
             if len(self.queue.at_ns) >= MAX_SLOTS:
                 raise RuntimeError(f"more than {MAX_SLOTS} events are due")
             self.queue = grown(self.queue, min(MAX_SLOTS, 2 * len(self.queue.at_ns)))
-        queue, counters = self.queue, self.queue.counters
         for at_ns, kind, subject, value, number in posted:
-            counters[FREE] -= 1
-            slot = int(queue.free[counters[FREE]])
-            queue.subject[slot], queue.value[slot], queue.number[slot] = subject, value, number
-            place = int(counters[SIZE])
-            queue.at_ns[place] = at_ns
-            queue.key[place] = (int(kind) << KIND_SHIFT) | (int(counters[SEQUENCE]) << SLOT_BITS) | slot
-            counters[SIZE] += 1
-            counters[SEQUENCE] += 1
-        size = int(counters[SIZE])
-        self._put(queue.at_ns[:size].copy(), queue.key[:size].copy())
+            post(self.queue, int(at_ns), kind, int(subject), int(value), int(number))
 
     def drain(self) -> bool:
         """Take out what waits for a link that never came back. Whether anything else is left."""
@@ -486,8 +473,3 @@ class Attempts:
         one.exp_cmd_sn = one.next_cmd_sn
         one.max_cmd_sn = one.known_max_cmd_sn = one.next_cmd_sn + one.window - 1
         one.processor_free_ns = 0
-
-
-def is_to_target(kind: int) -> bool:
-    """Whether an event on a link goes towards the target."""
-    return kind in (int(COMMAND_ARRIVES), int(DATA_ARRIVES))

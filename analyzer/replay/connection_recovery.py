@@ -81,21 +81,20 @@ class ConnectionRecovery(PathRecovery):
         if one.held or (one.cmd_sn == NONE and one.sent_ns == NEVER) or one.stage == STAGE_REFUSED:
             self.attempts.give_up(rows, now_ns, is_aborted=False)
             self.attempts.ask_again(rows, now_ns)
-        elif not self._has_arrived(row):
-            found.retry(now_ns, [row], is_same_path=False)
-            self.note(now_ns, "request-retried", path=target, request=row)
-            self.attempts.send_again(row, target, now_ns)
-        elif self.recovery.connection_recovery == "reassign":
+        elif self._has_arrived(row) and self.recovery.connection_recovery == "reassign":
             found.reassign(now_ns, row)
             self.note(now_ns, "request-reassigned", path=target, request=row)
             self._reassign(row, target, now_ns)
-        elif self._may_not_repeat(row):
+        elif self._has_arrived(row) and self._may_not_repeat(row):
             self._fail(rows, now_ns, "may not be sent again", found)
         else:
             found.retry(now_ns, [row], is_same_path=False)
             self.note(now_ns, "request-retried", path=target, request=row)
-            self.attempts.give_up(rows, now_ns, is_aborted=False)
-            self.attempts.ask_again(rows, now_ns)
+            if self._has_arrived(row):
+                self.attempts.give_up(rows, now_ns, is_aborted=False)
+                self.attempts.ask_again(rows, now_ns)
+            else:
+                self.attempts.send_again(row, target, now_ns)
 
     def _reassign(self, row: int, target: int, now_ns: int) -> None:
         """The task changes its allegiance (RFC 7143 section 7.2.2) and goes on where it was."""

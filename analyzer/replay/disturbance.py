@@ -35,7 +35,6 @@ class Disturbance:
 
     fault: Fault
     failed_ns: int
-    paths: list[int]
     recovery: Recovery
     detected_ns: int | None = None
     detected_by: str | None = None

@@ -82,8 +82,7 @@ class Failover(SessionRecovery):
         self.world.counters[CALL_AT] = waiting[0][0] if waiting else NONE
 
     def _strike(self, fault: Fault, now_ns: int) -> None:
-        paths = [path for path in range(len(self.host)) if self._is_hit(path, fault)]
-        found = Disturbance(fault=fault, failed_ns=now_ns, paths=paths, recovery=self.recovery)
+        found = Disturbance(fault=fault, failed_ns=now_ns, recovery=self.recovery)
         self.disturbances.append(found)
         found.step(now_ns, "fault", fault.words)
         if fault.kind is FaultKind.FLAP:
@@ -100,12 +99,6 @@ class Failover(SessionRecovery):
             self._reset(fault, found, now_ns)
         else:
             self._worsen(fault, found, now_ns)
-
-    def _is_hit(self, path: int, fault: Fault) -> bool:
-        if self.scenario.bond_mode is BondMode.BALANCE_RR:
-            return bool(self.host[path] == 0)
-        link = self.network.paths[path].link if path not in self._by_path else self._link(path)
-        return bool(self.host[path] == 0) and (fault.link is None or link == fault.link)
 
     def _take_links(self, fault: Fault, found: Disturbance, now_ns: int) -> None:
         for link in self._links_of(fault):
@@ -217,9 +210,8 @@ class Failover(SessionRecovery):
         if not self.attempts.is_halted(link):
             return
         links = self.scenario.link_count or 1
-        gone = self._left_links.setdefault(0, set())
-        gone.update(range(links) if fault.link is None else {fault.link})
-        left = [one for one in range(links) if one not in gone]
+        self._left_links.update(range(links) if fault.link is None else {fault.link})
+        left = [one for one in range(links) if one not in self._left_links]
         if not left:
             return
         resumed_ns = self._next_retransmission(self._fallen[link], now_ns)

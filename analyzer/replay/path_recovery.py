@@ -28,7 +28,7 @@ from analyzer.replay.state import (
     NOW_NS,
     World,
 )
-from analyzer.replay.topology import Network
+from analyzer.replay.topology import Network, usable_members
 
 
 def recovery_for(scenario: Scenario) -> Recovery:
@@ -74,7 +74,7 @@ class PathRecovery:
         self._fallen: dict[int, int] = {}
         self._causes: dict[int, set[int]] = {}
         self._resuming: set[int] = set()
-        self._left_links: dict[int, set[int]] = {}
+        self._left_links: set[int] = set()
         self._failed_nexuses: set[int] = set()
         self._wait_for_completions: list[tuple[int, Fault]] = []
         links = scenario.link_count or len(network.links)
@@ -179,26 +179,14 @@ class PathRecovery:
         """Tell the policies their paths: of those that work, the group with the highest priority."""
         self._works[list(paths)] = works
         world = self.world
-        given = self.scenario.policy_options.get("priorities", ())
-        inner = [not one.is_outer for one in world.scopes]
-        for outer in (False, True):
-            for scope, one in enumerate(world.scopes):
-                if bool(one.is_outer) != outer:
-                    continue
-                members = range(int(one.first_member), int(one.first_member + one.member_count))
-                if outer:
-                    alive = [
-                        inner[member]
-                        and bool(world.members[member, : world.scopes[member].member_count].is_usable.any())
-                        for member in members
-                    ]
-                else:
-                    alive = [bool(self._works[member]) for member in members]
-                assert isinstance(given, tuple)
-                rank = [given[place] if place < len(given) else 0 for place in range(len(alive))]
-                best = max((rank[place] for place in range(len(alive)) if alive[place]), default=0)
-                for place in range(len(alive)):
-                    world.members[scope, place].is_usable = alive[place] and rank[place] == best
+        order = np.argsort(world.scopes.is_outer, kind="stable")
+        for scope in order.tolist():
+            one = world.scopes[scope]
+            members = np.arange(int(one.first_member), int(one.first_member + one.member_count))
+            alive = world.members.is_usable[members].any(axis=1) if one.is_outer else self._works[members]
+            is_inner = self.scenario.is_nested and not one.is_outer
+            options = self.scenario.inner_policy_options if is_inner else self.scenario.policy_options
+            world.members.is_usable[scope, : len(members)] = usable_members(options, alive.tolist())
 
     def pause_paths(self, paths: Rows, is_paused: bool, now_ns: int) -> None:
         """Keep back new commands of some paths, or let them go."""
@@ -216,10 +204,14 @@ class PathRecovery:
         """A path came back: requests that waited for one, or for theirs, are given to the scheduler again."""
         self._release_held(now_ns)
         rows = self.attempts.held(HELD_FOR_PATH)
-        hosts = {int(self.host[path]) for path in np.flatnonzero(self._works)}
-        rows = rows[np.isin(self._host_of(rows), list(hosts))]
+        rows = rows[np.isin(self._host_of(rows), self._hosts_with_path())]
         if len(rows):
             self.attempts.ask_again(rows, now_ns)
+
+    def _hosts_with_path(self) -> Rows:
+        """The hosts that have a path that works."""
+        hosts: Rows = np.unique(self.host[self._works])
+        return hosts
 
     def _host_of(self, rows: Rows) -> Rows:
         scopes = self.world.requests.scope[rows]

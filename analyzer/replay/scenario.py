@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from analyzer.replay.faults import MOST_FAULTS, Fault
 from analyzer.replay.policies.interface import Policy
@@ -175,6 +175,12 @@ class Scenario(_Value):
     recovery: Recovery | None = None
     neighbours: Annotated[int, Field(ge=0, le=16)] = 0
     seed: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
+
+    @model_validator(mode="after")
+    def _keeps_initiators_apart(self) -> Scenario:
+        if self.neighbours and self.pacing is Pacing.DEPTH:
+            raise ValueError("neighbours want the pacing closed or recorded: a depth is of one initiator")
+        return self
 
     @property
     def is_baseline(self) -> bool:

@@ -5,36 +5,28 @@ Decides what the recovery timer, Time2Wait, Time2Retain, the path checker and no
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 
 from analyzer.replay.attempts import Rows
 from analyzer.replay.connection_recovery import ConnectionRecovery
 from analyzer.replay.disturbance import Disturbance
-from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
     HELD_FOR_PATH,
     NEVER,
     UNFINISHED,
 )
 from analyzer.replay.task_management import TaskManagement
-from analyzer.replay.topology import Network
 
 
 class SessionRecovery(ConnectionRecovery):
     """Recovery of whole sessions, and the choice of other paths under MPIO."""
 
-    def __init__(
-        self,
-        scenario: Scenario,
-        network: Network,
-        *,
-        peak_ns: int = 0,
-        cannot_repeat: Any = None,
-    ) -> None:
-        super().__init__(scenario, network, peak_ns=peak_ns, cannot_repeat=cannot_repeat)
-        self.management = TaskManagement(self)
+    @cached_property
+    def management(self) -> TaskManagement:
+        """The task management functions that recovery sends."""
+        return TaskManagement(self)
 
     def _drop_session(self, nexus: int, found: Disturbance, now_ns: int) -> None:
         for path in self._living(nexus).tolist():
@@ -97,23 +89,33 @@ class SessionRecovery(ConnectionRecovery):
                 self._go_on(row, int(one.path), back[0], found, now_ns)
         else:
             found.reserve_ends("released")
-            self._repeat(rows, found, now_ns, is_moving=len(paths) > 1)
+            self._repeat(rows, found, now_ns, is_same_path=True, is_aborted=True, is_moving=len(paths) > 1)
             self.attempts.begin_session(nexus)
-        for path in paths.tolist():
+        for path in back:
             self.note(now_ns, "path-reinstated", path=path)
         self._release_waiting(now_ns)
         for path in paths.tolist():
             if path not in back:
                 self.at(now_ns, lambda at_ns, path=path: self._log_in_connection(path, found, at_ns))  # type: ignore[misc]
 
-    def _repeat(self, rows: Rows, found: Disturbance, now_ns: int, *, is_moving: bool) -> None:
-        """Send the commands of a session that is new again, from the beginning."""
+    def _repeat(
+        self,
+        rows: Rows,
+        found: Disturbance,
+        now_ns: int,
+        *,
+        is_same_path: bool,
+        is_aborted: bool,
+        is_moving: bool = True,
+    ) -> None:
+        """Send commands again from the beginning, but for those that may not be."""
         rows = self._without_unrepeatable(rows, found, now_ns)
-        sent = rows[self.world.progress.sent_ns[rows] != NEVER]
-        found.retry(now_ns, sent.tolist(), is_same_path=True)
-        for row in sent.tolist():
-            self.note(now_ns, "request-retried", path=int(self.world.progress[row].path), request=row)
-        self.attempts.give_up(rows, now_ns, is_aborted=True, is_moving=is_moving)
+        sent = rows[self.world.progress.sent_ns[rows] != NEVER].tolist()
+        found.retry(now_ns, sent, is_same_path=is_same_path)
+        for row in sent:
+            path = int(self.world.progress[row].path) if is_same_path else None
+            self.note(now_ns, "request-retried", path=path, request=row)
+        self.attempts.give_up(rows, now_ns, is_aborted=is_aborted, is_moving=is_moving)
         self.attempts.ask_again(rows, now_ns, self.recovery.repeat_time_ns)
 
     def _session_fails(self, nexus: int, found: Disturbance, now_ns: int) -> None:
@@ -141,14 +143,8 @@ class SessionRecovery(ConnectionRecovery):
     def redirect(self, rows: Rows, found: Disturbance, now_ns: int, *, is_aborted: bool = False) -> None:
         """Give commands of failed paths to the scheduler again; it chooses among the paths that work."""
         rows = rows[self.world.progress.end[rows] == UNFINISHED]
-        rows = self._without_unrepeatable(rows, found, now_ns)
-        sent = rows[self.world.progress.sent_ns[rows] != NEVER]
-        found.retry(now_ns, sent.tolist(), is_same_path=False)
-        for row in sent.tolist():
-            self.note(now_ns, "request-retried", request=row)
-        self.attempts.give_up(rows, now_ns, is_aborted=is_aborted)
-        self.attempts.ask_again(rows, now_ns, self.recovery.repeat_time_ns)
-        if not self._works.any():
+        self._repeat(rows, found, now_ns, is_same_path=False, is_aborted=is_aborted)
+        if not np.isin(self._host_of(rows), self._hosts_with_path()).all():
             self._queue_without_path(now_ns)
 
     def _queue_without_path(self, now_ns: int) -> None:
@@ -159,11 +155,10 @@ class SessionRecovery(ConnectionRecovery):
     def _no_path(self, now_ns: int) -> None:
         """Requests without any path are failed; also those that come until one is back."""
         rows = self.attempts.held(HELD_FOR_PATH)
-        hosts = {int(self.host[path]) for path in np.flatnonzero(self._works)}
-        rows = rows[~np.isin(self._host_of(rows), list(hosts))]
+        rows = rows[~np.isin(self._host_of(rows), self._hosts_with_path())]
         if len(rows):
             self._fail(rows, now_ns, "no path")
-        if len(rows) or not self._works.any():
+        if len(self._hosts_with_path()) < len(np.unique(self.host)):
             self.at(now_ns + max(self.recovery.path_check_ns, 10**6), self._no_path_again)
 
     def _no_path_again(self, now_ns: int) -> None:

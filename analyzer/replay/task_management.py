@@ -115,6 +115,8 @@ class TaskManagement:
         sender = int(world.paths[survivor].nexus)
         if effect.clears_reserve:
             found.reserve_ends("cleared")
+        if effect.clears_mode_pages:
+            found.step(now_ns, "mode-pages", f"of logical unit {device} are reset to their saved values")
         is_shared = self.failover.scenario.target.task_sets == "shared"
         reaches = effect.ends_others == "always" or (effect.ends_others == "shared-task-set" and is_shared)
         for nexus in range(len(world.nexuses)) if reaches else ():

@@ -371,7 +371,7 @@ def schedulers_of(network: Network, scenario: Scenario, workload: Workload) -> S
     words = max(1, *(policy.memory_words(widest) for policy, _ in policies))
     scopes = len(first)
     members = records(MEMBER, scopes * widest).reshape(scopes, widest)
-    members["is_usable"] = [_usable(options, widest) for _, options in policies]
+    members["is_usable"] = [usable_members(options, [True] * widest) for _, options in policies]
     members["value"] = [path_values(policy, options, widest) for policy, options in policies]
     made = records(
         SCOPE,
@@ -383,9 +383,10 @@ def schedulers_of(network: Network, scenario: Scenario, workload: Workload) -> S
     return Schedulers(made, members, np.zeros((scopes, words), np.int64), scope)
 
 
-def _usable(options: dict[str, OptionValue], count: int) -> list[bool]:
-    """Which members are of the path group with the highest priority."""
+def usable_members(options: dict[str, OptionValue], works: list[bool]) -> list[bool]:
+    """Which members a policy may use: of those that work, the path group with the highest priority."""
     given = options.get("priorities", ())
     assert isinstance(given, tuple)
-    priorities = (*given[:count], *([0] * (count - len(given))))
-    return [priority == max(priorities) for priority in priorities]
+    priorities = (*given, *([0] * (len(works) - len(given))))
+    best = max((one for one, is_alive in zip(priorities, works, strict=False) if is_alive), default=0)
+    return [is_alive and one == best for one, is_alive in zip(priorities, works, strict=False)]

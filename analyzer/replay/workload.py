@@ -240,6 +240,8 @@ def with_neighbours(workload: Workload, count: int) -> Workload:
     return replace(
         workload,
         **columns,
+        # A pool shared by all would let a stalled initiator take the places of the others.
+        queue_depth=replace(workload.queue_depth, depth=None),
         hosts=(*workload.hosts, *made),
         luns=workload.luns * (count + 1),
         pacing=pacing,

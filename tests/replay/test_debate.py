@@ -7,7 +7,6 @@ import pytest
 
 from analyzer.replay.made import made_workload
 from analyzer.replay.state import FAILED, GOOD
-from analyzer.replay.task_management import EFFECTS
 from tests.replay.played import disturbed, ideal_link
 
 SECOND = 10**9
@@ -109,8 +108,9 @@ def test_lun_reset_aborts_the_commands_of_every_initiator_and_clears_reserve():
 
 
 def test_lun_reset_resets_mode_pages_and_clear_task_set_does_not():
-    assert EFFECTS["lun-reset"].clears_mode_pages
-    assert not EFFECTS["clear-task-set"].clears_mode_pages
+    for cleanup, is_reset in (("lun-reset", True), ("clear-task-set", False)):
+        _, found = failover("mpio:2/round-robin", cleanup, {"task_sets": "shared"})
+        assert ("mode-pages" in [what for _, what, _ in found.steps]) == is_reset
 
 
 def test_abort_task_set_touches_no_other_initiator():
