@@ -35,32 +35,43 @@ def njit(**options: Any) -> Callable[[Function], Function]:
     To those who read types, the compiled function is the function it was made of.
     """
     is_kept = options.pop("cache", False)
-    keep: Any = _KeptCode
 
     def decorate(function: Function) -> Function:
         compiled: Any = numba.njit(**options)(function)
         if is_kept and isinstance(compiled, Dispatcher):
-            with kept_beside_its_sources(function):
-                vars(compiled)["_cache"] = keep(function)
+            vars(compiled)["_cache"] = _KeptCode(function)
         result: Function = compiled
         return result
 
     return decorate
 
 
-class _KeptCode(FunctionCache):
-    """The kept code of one function, loaded without what only a compilation needs.
+class _KeptCode:
+    """The kept code of one function, looked for when it is first called.
 
-    Numba's own class first imports its implementations of all of Python and NumPy, which takes longer
-    than loading the decoder; a compilation imports them itself.
+    Most functions are only called by compiled ones, whose kept code holds theirs. Loading leaves out what
+    only a compilation needs: Numba's own class first imports its implementations of all of Python and
+    NumPy, which takes longer than loading the decoder.
     """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    @functools.cached_property
+    def _of_numba(self) -> Any:
+        keep: Any = FunctionCache
+        with kept_beside_its_sources(self._function):
+            return keep(self._function)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled function of one signature, None where none is kept."""
         rtsys.initialize(target_context)
-        load: Any = self._load_overload
-        with self._guard_against_spurious_io_errors():
-            return load(sig, target_context)
+        with self._of_numba._guard_against_spurious_io_errors():
+            return self._of_numba._load_overload(sig, target_context)
+
+    def __getattr__(self, name: str) -> Any:
+        """All else, saving among it, is Numba's."""
+        return getattr(self._of_numba, name)
 
 
 @contextmanager

@@ -6,7 +6,9 @@ a login belongs to; that is the session tracker's. Rules: RFC 7143 sections 6.3 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -92,51 +94,73 @@ def track_logins(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> list[Login
     logins: dict[int, Login] = {}
     texts: dict[tuple[int, bool], _Texts] = {}
     members = np.flatnonzero((opcodes == Opcode.LOGIN_REQUEST) | (opcodes == Opcode.LOGIN_RESPONSE))
-    requests = view(pdus.headers[members], LOGIN_REQUEST)
-    responses = view(pdus.headers[members], LOGIN_RESPONSE)
-    for position, pdu in enumerate(members.tolist()):
-        connection = int(pdus.connection_index[pdu])
-        is_response = int(requests["opcode_byte"][position]) & OPCODE_MASK == Opcode.LOGIN_RESPONSE
-        login = logins.get(connection)
+    for pdu, said in zip(members.tolist(), _words_of(pdus, members), strict=True):
+        login = logins.get(said.connection)
         if login is None:
-            login = Login(
-                connection,
-                int(pdus.time_ns[pdu]),
-                int(pdus.time_last_ns[pdu]),
-                int(pdus.packet[pdu]),
-                requests["isid"][position].tobytes().hex(),
-            )
-            logins[connection] = login
+            login = Login(said.connection, said.time_ns, said.time_last_ns, said.packet, said.isid.hex())
+            logins[said.connection] = login
         if login.is_complete or login.is_refused:
             continue
-        flags = int(requests["flags"][position])
-        text = texts.setdefault((connection, is_response), _Texts())
-        said = text.add(pdus.segment(pdu), bool(flags & LOGIN_CONTINUE_BIT))
-        login.last_ns = int(pdus.time_last_ns[pdu])
-        login.packet = int(pdus.packet[pdu])
-        if is_response:
-            _hear_response(login, responses[position], flags, said)
+        text = texts.setdefault((said.connection, said.is_response), _Texts())
+        keys = text.add(pdus.segment(pdu), bool(said.flags & LOGIN_CONTINUE_BIT))
+        login.last_ns, login.packet = said.time_last_ns, said.packet
+        if said.is_response:
+            _hear_response(login, said, keys)
         else:
-            _hear_request(login, requests[position], said)
+            _hear_request(login, said, keys)
     return list(logins.values())
 
 
-def _hear_request(login: Login, request: np.void, said: dict[str, str]) -> None:
+class _Words(NamedTuple):
+    """The fields of one Login PDU; ``tsih`` stands in both kinds, ``cid`` and the status in one each."""
+
+    connection: int
+    time_ns: int
+    time_last_ns: int
+    packet: int
+    is_response: bool
+    isid: bytes
+    flags: int
+    tsih: int
+    cid: int
+    status_class: int
+    status_detail: int
+
+
+def _words_of(pdus: PduColumns, members: npt.NDArray[np.int64]) -> Iterator[_Words]:
+    """Column by column, since thousands of connections log in."""
+    headers = np.ascontiguousarray(pdus.headers[members])
+    requests, responses = view(headers, LOGIN_REQUEST), view(headers, LOGIN_RESPONSE)
+    columns = (
+        *(
+            column[members]
+            for column in (pdus.connection_index, pdus.time_ns, pdus.time_last_ns, pdus.packet)
+        ),
+        requests["opcode_byte"] & OPCODE_MASK == Opcode.LOGIN_RESPONSE,
+        np.ascontiguousarray(requests["isid"]).view("V6").reshape(-1),
+        *(requests[name] for name in ("flags", "tsih", "cid")),
+        *(responses[name] for name in ("status_class", "status_detail")),
+    )
+    return map(_Words._make, zip(*(column.tolist() for column in columns), strict=True))
+
+
+def _hear_request(login: Login, request: _Words, said: dict[str, str]) -> None:
     if login.requests == 0 and login.status_class is None:
-        login.tsih_requested = int(request["tsih"])
-        login.cid = int(request["cid"])
+        login.tsih_requested = request.tsih
+        login.cid = request.cid
     login.requests += 1
     for key, value in said.items():
         login.offered.setdefault(key, value)
 
 
-def _hear_response(login: Login, response: np.void, flags: int, said: dict[str, str]) -> None:
-    login.status_class = int(response["status_class"])
-    login.status_detail = int(response["status_detail"])
+def _hear_response(login: Login, response: _Words, said: dict[str, str]) -> None:
+    login.status_class = response.status_class
+    login.status_detail = response.status_detail
     for key, value in said.items():
         # Some targets answer NotUnderstood late to what they had answered before.
         login.answered.setdefault(key, value)
-    is_last = bool(flags & LOGIN_TRANSIT_BIT) and flags & _NEXT_STAGE_MASK == _FULL_FEATURE_PHASE
+    is_last = bool(response.flags & LOGIN_TRANSIT_BIT)
+    is_last &= response.flags & _NEXT_STAGE_MASK == _FULL_FEATURE_PHASE
     if login.status_class == 0 and is_last:
         login.is_complete = True
-        login.tsih = int(response["tsih"])
+        login.tsih = response.tsih
