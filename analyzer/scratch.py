@@ -6,6 +6,7 @@ they leave the process when ``let_go`` is called. Decides nothing of what is in 
 
 from __future__ import annotations
 
+import ctypes
 import math
 import mmap
 import os
@@ -31,6 +32,9 @@ MAPPED_BYTES_LIMIT = 32 << 20
 
 _LOOK_EVERY_S = 0.005
 
+_M_MMAP_THRESHOLD = -3
+_MAPPED_ALONE_BYTES = 1 << 20
+
 
 class Scratch:
     """Makes such arrays; each ends with the last reference to it.
@@ -43,6 +47,7 @@ class Scratch:
         self._is_used = is_used
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         if is_used:
+            _give_back_freed_arrays()
             limit = _mapped_bytes() + MAPPED_BYTES_LIMIT
             threading.Thread(
                 target=_keep_below, args=(weakref.ref(self), limit), name="scratch", daemon=True
@@ -67,6 +72,15 @@ class Scratch:
         self._maps.add(pages)
         return np.frombuffer(pages, kind).reshape(shape)
 
+    def moved(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """``array`` itself where arrays are in memory, else a copy that is not; for what comes from NumPy."""
+        if not self._is_used:
+            return array
+        place = self.empty(array.shape, array.dtype)
+        for step in self.steps(len(array)):
+            place[step] = array[step]
+        return place
+
     def steps(self, count: int) -> Iterator[slice]:
         """``count`` entries in steps, after each of which the pages are let go; in memory one step.
 
@@ -81,6 +95,17 @@ class Scratch:
         """Take the pages of all arrays out of the process; the next touch brings them back."""
         for pages in list(self._maps):
             pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _give_back_freed_arrays() -> None:
+    """Let every large array have a mapping of its own, which ends with it (mallopt(3)).
+
+    Left alone, glibc raises the size from which it does so to that of the largest array freed, and keeps the
+    room of smaller ones between others. Another C library may have no such setting.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _MAPPED_ALONE_BYTES)
 
 
 def _keep_below(reference: weakref.ref[Scratch], limit: int) -> None:

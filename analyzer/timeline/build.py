@@ -101,7 +101,7 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     )
     if given_up:
         ends = _judge_ends(decoded, identities, tracked, tasks, functions)
-    open_tasks = OpenTasks(tasks, ends, len(identities.connections))
+    open_tasks = OpenTasks(tasks, ends, len(identities.connections), scratch)
 
     emit_session_events(identities, open_tasks, events, diagnostics)
     emit_task_management(identities, functions, tracked, ends, events)
@@ -113,9 +113,9 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     emit_reservations_and_attentions(decoded, identities, tasks, functions, tracked.pdu_task, events)
     diagnose_tasks(decoded, tracked, tasks, ends, diagnostics)
     lint(decoded, opcodes, lengths, identities, tracked, functions, lossy, diagnostics)
-    unused_ns = np.where(attempts.is_unanswered & tasks.is_answered, attempts.failed_ns, -1)
+    unused = np.flatnonzero(attempts.is_unanswered & tasks.is_answered & (attempts.failed_ns >= 0))
     fates = FateFinder(
-        pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused_ns, functions
+        pdus, opcodes, decoded.connections, tracked, tasks, ends, open_tasks, retry_of, unused, functions
     )
     stalls = find_stalls(tasks, ends, order.wait_ns, windows.spans)
     time2wait_s = [negotiated_number(session, "DefaultTime2Wait") for session in identities.sessions]
@@ -167,6 +167,7 @@ def _judge_ends(
         functions,
         [int(identities.session_of_connection[function.connection_index]) for function in functions],
         [int(tracked.pdu_task[function.pdu]) for function in functions],
+        decoded.scratch,
     )
     # Where headers were not recorded and the connection was closed in order, the answer was one of them.
     connection = tasks.matrix[:, field.CONNECTION]

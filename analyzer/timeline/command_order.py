@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.compilation import njit
+from analyzer.scratch import Scratch
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -31,35 +32,41 @@ class OrderedRequests:
     """When the request was whole."""
 
 
-def order_waits(requests: OrderedRequests) -> tuple[Int64s, npt.NDArray[np.bool_]]:
+def order_waits(requests: OrderedRequests, scratch: Scratch) -> tuple[Int64s, npt.NDArray[np.bool_]]:
     """How long each request lay for lower CmdSNs of its session in ns, and which repeat a CmdSN; shape (n,).
 
     The latest complete arrival among all lower CmdSNs, minus its own arrival, if positive.
     """
     sessions = int(requests.session.max(initial=-1)) + 1
-    numbers = unwrap_by_session(
-        requests.session, requests.cmd_sn.astype(np.int64), np.full(sessions, -1, np.int64)
-    )
-    order = np.lexsort((numbers, requests.session))
-    waits = np.zeros(len(order), np.int64)
+    numbers = numbers_of(requests, sessions, scratch)
+    order = scratch.moved(np.lexsort((numbers, requests.session)))
+    waits = scratch.moved(np.zeros(len(order), np.int64))
     repeats = np.zeros(len(order), np.bool_)
     _wait_in_order(order, requests.session, numbers, requests.arrived_ns, waits, repeats)
     return waits, repeats
 
 
+def numbers_of(requests: OrderedRequests, sessions: int, scratch: Scratch) -> Int64s:
+    """CmdSNs as numbers that grow through the wrap, shape (n,)."""
+    numbers = scratch.empty(len(requests.session), np.int64)
+    _unwrap_by_session(requests.session, requests.cmd_sn, np.full(sessions, -1, np.int64), numbers)
+    return numbers
+
+
 @njit(cache=True, nogil=True)
-def unwrap_by_session(session: Int64s, cmd_sn: Int64s, latest: Int64s) -> Int64s:
-    """CmdSNs as numbers that grow through the wrap; ``latest`` holds that of each session, -1 at first."""
-    numbers = np.empty(len(session), np.int64)
+def _unwrap_by_session(
+    session: Int64s, cmd_sns: npt.NDArray[np.uint32], latest: Int64s, numbers: Int64s
+) -> None:
+    """``latest`` holds the number of each session, -1 at first."""
     for place in range(len(session)):
+        cmd_sn = np.int64(cmd_sns[place])
         row = session[place]
         known = latest[row]
         if known < 0:
-            latest[row] = cmd_sn[place] + (1 << 32)  # Room for what lies below the first.
+            latest[row] = cmd_sn + (1 << 32)  # Room for what lies below the first.
         else:
-            latest[row] = known + ((cmd_sn[place] - known + _HALF) & _WORD) - _HALF
+            latest[row] = known + ((cmd_sn - known + _HALF) & _WORD) - _HALF
         numbers[place] = latest[row]
-    return numbers
 
 
 @njit(cache=True, nogil=True)

@@ -61,10 +61,10 @@ class FateFinder:
         ends: TaskEnds,
         open_tasks: OpenTasks,
         retry_of: Int32s,
-        unused_ns: Int64s,
+        unused: Int64s,
         functions: list[TaskManagement],
     ) -> None:
-        """``unused_ns``, shape (tasks,): when an answered task was lost all the same, -1 where it was not."""
+        """``unused`` are tasks whose answers were lost on the way to who asked."""
         self._tasks, self._ends, self._open = tasks, ends, open_tasks
         self._paths = list(
             zip(
@@ -79,11 +79,11 @@ class FateFinder:
             self._again.setdefault(int(retry_of[again]), []).append(again)
         self._root = retry_of
         # An answer that nobody acknowledged was unused only if the work was done again.
-        self._unused_ns = np.full(len(tasks), -1, np.int64)
-        for task in np.flatnonzero(unused_ns >= 0).tolist():
+        self._unused: set[int] = set()
+        for task in unused.tolist():
             root = int(retry_of[task]) if retry_of[task] >= 0 else task
             if self._again.get(root, [task])[-1] > task:
-                self._unused_ns[task] = unused_ns[task]
+                self._unused.add(task)
         self._moves: dict[int, list[tuple[int, int, int, bool]]] = {}
         self._left: dict[int, set[int]] = {}
         for pdu in np.flatnonzero(tracked.moved_from >= 0).tolist():
@@ -105,7 +105,7 @@ class FateFinder:
         not_answered = ~tasks.is_answered[own] | (tasks.response_ns[own] > closed_ns)
         is_held = not_answered & (tasks.command_ns[own] <= closed_ns)
         is_held &= self._ends.ended_ns[own] >= failed_ns
-        is_held = is_last & (is_held | (self._unused_ns[own] >= 0))
+        is_held = is_last & (is_held | np.isin(own, list(self._unused)))
         left = np.array(sorted(self._left.get(connection, ())), np.int64)
         left = left[tasks.command_ns[left] <= closed_ns]
         return np.union1d(own[is_held], left)
@@ -151,6 +151,6 @@ class FateFinder:
         return Fate(task, LOST if completed_ns is None else ANSWERED, issued_ns, completed_ns=completed_ns)
 
     def _completed_ns(self, task: int) -> int | None:
-        if not self._tasks.is_answered[task] or self._unused_ns[task] >= 0:
+        if not self._tasks.is_answered[task] or task in self._unused:
             return None
         return int(self._tasks.response_ns[task])

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from analyzer.compilation import njit
 from analyzer.iscsi.headers import COMMAND_READ_BIT, COMMAND_WRITE_BIT, DATA_IN_STATUS_BIT, FINAL_BIT
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode
+from analyzer.scratch import Scratch
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
@@ -91,13 +92,14 @@ class LintState(NamedTuple):
     """Shape (R2Ts, fields); those of one task are a list from its latest backwards."""
 
 
-def empty_state(connections: int, tasks: int, r2ts: int) -> LintState:
-    """Nothing is known yet."""
-    return LintState(
-        np.full(connections, _UNKNOWN, np.int64),
-        np.full((tasks, _TASK_FIELDS), _UNKNOWN, np.int64),
-        np.zeros((r2ts, _R2T_FIELDS), np.int64),
-    )
+def empty_state(connections: int, tasks: int, r2ts: int, scratch: Scratch) -> LintState:
+    """Nothing is known yet. What grows with tasks lies in ``scratch``."""
+    of_tasks = scratch.empty((tasks, _TASK_FIELDS), np.int64)
+    of_r2ts = scratch.empty((r2ts, _R2T_FIELDS), np.int64)
+    for array, value in ((of_tasks, _UNKNOWN), (of_r2ts, 0)):
+        for step in scratch.steps(len(array)):
+            array[step] = value
+    return LintState(np.full(connections, _UNKNOWN, np.int64), of_tasks, of_r2ts)
 
 
 @njit(cache=True, nogil=True)

@@ -106,7 +106,8 @@ def _connections(decoded: DecodedCapture) -> list[Connection]:
     columns, pdus = decoded.connections, decoded.pdus
     last = np.full((2, len(columns)), -1, np.int64)
     # PDUs are in order of time, so the last write of each connection stands.
-    last[pdus.from_target.astype(np.int8), pdus.connection_index] = pdus.time_ns
+    for step in decoded.scratch.steps(len(pdus)):
+        last[pdus.from_target[step].astype(np.int8), pdus.connection_index[step]] = pdus.time_ns[step]
     connections = []
     for number in range(len(columns)):
         connection = Connection(
@@ -129,13 +130,23 @@ def _complete_by_traffic(
     decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8], logins: list[Login]
 ) -> None:
     """Take a login for complete whose final response was lost but whose connection went on to work."""
-    commands = np.flatnonzero(opcodes == Opcode.SCSI_COMMAND)
-    at_work = set(np.unique(decoded.pdus.connection_index[commands]).tolist())
-    for login in logins:
-        if not login.is_complete and not login.is_refused and login.connection_index in at_work:
+    unfinished = [login for login in logins if not login.is_complete and not login.is_refused]
+    if not unfinished:
+        return
+    at_work = _connections_with(decoded, opcodes == Opcode.SCSI_COMMAND)
+    for login in unfinished:
+        if at_work[login.connection_index]:
             login.is_complete = True
             login.is_final_response_lost = True
             login.tsih = login.tsih_requested or None
+
+
+def _connections_with(decoded: DecodedCapture, is_meant: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Which connections have a PDU that is meant, shape (connections,); ``is_meant`` has shape (n,)."""
+    found = np.zeros(len(decoded.connections), np.bool_)
+    for step in decoded.scratch.steps(len(is_meant)):
+        found[decoded.pdus.connection_index[step][is_meant[step]]] = True
+    return found
 
 
 def _assume_sessions(
@@ -148,9 +159,11 @@ def _assume_sessions(
 ) -> None:
     """Give connections that work without a recorded login the session that their CmdSNs tell of."""
     with_login = {login.connection_index for login in logins}
-    present = np.zeros(len(connections), np.bool_)
-    present[decoded.pdus.connection_index] = True
-    loose = [c for c in connections if c.connection_index not in with_login and present[c.connection_index]]
+    loose = [c for c in connections if c.connection_index not in with_login]
+    if not loose:
+        return
+    is_present = _connections_with(decoded, np.ones(len(opcodes), np.bool_))
+    loose = [c for c in loose if is_present[c.connection_index]]
     if not loose:
         return
     requests = numbered_requests(decoded, opcodes)

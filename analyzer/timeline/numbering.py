@@ -34,43 +34,35 @@ def number_keys(keys: Int64s) -> tuple[Int32s, int]:
     while place < len(keys):
         firsts = np.resize(firsts, 2 * len(firsts))
         table = np.full(2 * len(firsts), _FREE, np.int32)
-        keys_of_slots = np.empty(len(table), np.int64)
-        place, count = _number(keys, place, table, keys_of_slots, firsts, count, numbers)
+        place, count = _number(keys, place, table, firsts, count, numbers)
     return numbers, int(count)
 
 
 @njit(cache=True, nogil=True)
 def _number(
-    keys: Int64s,
-    begin: int,
-    table: Int32s,
-    keys_of_slots: Int64s,
-    firsts: Int32s,
-    count: int,
-    numbers: Int32s,
+    keys: Int64s, begin: int, table: Int32s, firsts: Int32s, count: int, numbers: Int32s
 ) -> tuple[int, int]:
     """Number the keys from ``begin`` on: the first place that is left for a larger table, and the count.
 
-    Open addressing: ``table`` holds the number of the key that lives in each slot, ``keys_of_slots`` the
-    key, and ``firsts`` the first place of each number. Both are filled with the ``count`` keys known so far.
+    Open addressing: ``table`` holds the number of the key that lives in each slot, and ``firsts`` the
+    first place of each number. ``table`` is filled with the ``count`` keys known so far.
     """
     mask = len(table) - 1
     for number in range(count):
-        key = keys[firsts[number]]
-        slot = _slot(key, mask)
+        slot = _slot(keys[firsts[number]], mask)
         while table[slot] != _FREE:
             slot = (slot + 1) & mask
-        table[slot], keys_of_slots[slot] = number, key
+        table[slot] = number
     for place in range(begin, len(keys)):
         key = keys[place]
         slot = _slot(key, mask)
-        while table[slot] != _FREE and keys_of_slots[slot] != key:
+        while table[slot] != _FREE and keys[firsts[table[slot]]] != key:
             slot = (slot + 1) & mask
         if table[slot] == _FREE:
             if count == len(firsts):
                 return place, count
             firsts[count] = place
-            table[slot], keys_of_slots[slot] = count, key
+            table[slot] = count
             count += 1
         numbers[place] = table[slot]
     return len(keys), count

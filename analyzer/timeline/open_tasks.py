@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.scratch import Scratch
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.task_ends import TaskEnds
 from analyzer.timeline.task_table import TaskColumns
@@ -21,16 +22,16 @@ Int64s = npt.NDArray[np.int64]
 class OpenTasks:
     """Answers which tasks connections held at a time."""
 
-    def __init__(self, tasks: TaskColumns, ends: TaskEnds, connections: int) -> None:
+    def __init__(self, tasks: TaskColumns, ends: TaskEnds, connections: int, scratch: Scratch) -> None:
         """``connections`` is how many there are in all."""
         self._tasks, self._ends = tasks, ends
         first, last = tasks.matrix[:, field.FIRST_CONNECTION], tasks.matrix[:, field.CONNECTION]
         moved = np.flatnonzero(first != last)
-        holder = np.concatenate([first, last[moved]])
-        rows = np.concatenate([np.arange(len(tasks), dtype=np.int64), moved])
-        order = np.argsort(holder, kind="stable")
-        self._rows = rows[order]
-        self._begins = np.searchsorted(holder[order], np.arange(connections + 1))
+        holder = scratch.moved(np.concatenate([first, last[moved]]))
+        order = scratch.moved(np.argsort(holder, kind="stable"))
+        rows = scratch.moved(np.concatenate([np.arange(len(tasks), dtype=np.int64), moved]))
+        self._rows = scratch.moved(rows[order])
+        self._begins = np.searchsorted(scratch.moved(holder[order]), np.arange(connections + 1))
 
     def held_by(self, connections: Iterable[int]) -> Int64s:
         """All tasks that these connections carried or took over, rising, each once."""

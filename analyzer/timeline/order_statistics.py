@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.compilation import njit
-from analyzer.timeline.command_order import OrderedRequests, unwrap_by_session
+from analyzer.scratch import Scratch
+from analyzer.timeline.command_order import OrderedRequests, numbers_of
 
 Int64s = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -56,13 +57,13 @@ def order_statistics(
     repeats: Flags,
     sessions: int,
     connections: int,
+    scratch: Scratch,
 ) -> OrderStatistics:
     """Measure n requests in order of time; ``connection``, ``waits`` and ``repeats`` have shape (n,)."""
-    latest = np.full(sessions, -1, np.int64)
-    numbers = unwrap_by_session(requests.session, requests.cmd_sn.astype(np.int64), latest)
+    numbers = numbers_of(requests, sessions, scratch)
     figures = np.zeros((5, sessions), np.int64)
     stretches = np.zeros((len(numbers), 3), np.int64)
-    by_arrival = np.argsort(requests.arrived_ns, kind="stable")
+    by_arrival = scratch.moved(np.argsort(requests.arrived_ns, kind="stable"))
     count = _measure(
         by_arrival,
         requests.session,

@@ -68,7 +68,7 @@ def lint(
         tracked.moved_from,
         lengths,
         _agreements(decoded, identities, lossy),
-        *empty_state(count, len(tracked.matrix), r2ts),
+        *empty_state(count, len(tracked.matrix), r2ts, decoded.scratch),
         counts,
         first,
     )

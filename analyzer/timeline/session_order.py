@@ -47,34 +47,42 @@ def judge_order(
 
     On ``lossy`` connections requests may be missing, so their sessions are not blamed for holes.
     """
-    pdus = decoded.pdus
-    ordered = np.flatnonzero(~tasks.is_immediate)
+    pdus, moved = decoded.pdus, decoded.scratch.moved
+    ordered = moved(np.flatnonzero(~tasks.is_immediate))
     others = numbered_requests(decoded, opcodes)
     others = others[opcodes[others] != Opcode.SCSI_COMMAND]
     others = others[identities.session_of_connection[pdus.connection_index[others]] >= 0]
-    pdu = np.concatenate([tasks.matrix[ordered, field.COMMAND_PDU], others])
-    in_time = np.argsort(pdu, kind="stable")
-    pdu = pdu[in_time]
+    pdu = moved(np.concatenate([tasks.matrix[ordered, field.COMMAND_PDU], others]))
+    in_time = moved(np.argsort(pdu, kind="stable"))
+    pdu = moved(pdu[in_time])
     sessions = identities.session_of_connection[pdus.connection_index[others]].astype(np.int64)
     numbers = view(np.ascontiguousarray(pdus.headers[others]), FROM_INITIATOR)["cmd_sn"].astype(np.uint32)
     requests = OrderedRequests(
-        np.concatenate([tasks.matrix[ordered, field.SESSION], sessions])[in_time],
-        np.concatenate([tasks.cmd_sn[ordered], numbers])[in_time],
-        np.concatenate([tasks.matrix[ordered, field.ARRIVED_NS], pdus.time_last_ns[others]])[in_time],
+        moved(np.concatenate([tasks.matrix[ordered, field.SESSION], sessions])[in_time]),
+        moved(np.concatenate([tasks.cmd_sn[ordered], numbers])[in_time]),
+        moved(np.concatenate([tasks.matrix[ordered, field.ARRIVED_NS], pdus.time_last_ns[others]])[in_time]),
     )
-    waits, repeats = order_waits(requests)
+    waits, repeats = order_waits(requests, decoded.scratch)
     # A task the target was at work on had been delivered, whatever the recorder missed or saw late.
-    longest = np.maximum(delivered_by_ns(tasks) - tasks.matrix[:, field.ARRIVED_NS], 0)
-    limits = np.concatenate([longest[ordered], np.full(len(others), _NEVER)])[in_time]
-    waits = np.minimum(waits, limits)
-    carrier = pdus.connection_index[pdu].astype(np.int64)
+    longest = decoded.scratch.empty(len(tasks), np.int64)
+    for step in decoded.scratch.steps(len(tasks)):
+        longest[step] = np.maximum(delivered_by_ns(tasks, step) - tasks.matrix[step, field.ARRIVED_NS], 0)
+    limits = moved(np.concatenate([longest[ordered], np.full(len(others), _NEVER)])[in_time])
+    np.minimum(waits, limits, out=waits)
+    carrier = moved(pdus.connection_index[pdu].astype(np.int64))
     statistics = order_statistics(
-        requests, carrier, waits, repeats, len(identities.sessions), len(identities.connections)
+        requests,
+        carrier,
+        waits,
+        repeats,
+        len(identities.sessions),
+        len(identities.connections),
+        decoded.scratch,
     )
     _diagnose(decoded, identities, requests, pdu, repeats, statistics, lossy, diagnostics)
-    in_place = np.empty_like(waits)
+    in_place = moved(np.empty_like(waits))
     in_place[in_time] = waits
-    wait_ns = np.zeros(len(tasks), np.int64)
+    wait_ns = moved(np.zeros(len(tasks), np.int64))
     wait_ns[ordered] = in_place[: len(ordered)]
     return SessionOrder(wait_ns, statistics)
 

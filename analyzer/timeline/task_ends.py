@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.scratch import Scratch
 from analyzer.timeline.task_management import (
     ABORT_TASK,
     REACHING_OTHERS,
@@ -69,13 +70,14 @@ def judge_ends(
     functions: Sequence[TaskManagement],
     session_of_function: Sequence[int],
     task_of_function: Sequence[int],
+    scratch: Scratch,
 ) -> TaskEnds:
     """End every task. ``session_of_function`` and ``task_of_function`` hold -1 where there is none."""
     count = len(tasks.session)
     ends = TaskEnds(
         np.full(count, CAPTURE_ENDED, np.int8),
-        np.full(count, lifetimes.recording_ended_ns, np.int64),
-        np.full(count, -1, np.int32),
+        scratch.moved(np.full(count, lifetimes.recording_ended_ns, np.int64)),
+        scratch.moved(np.full(count, -1, np.int32)),
     )
     is_answered = tasks.response_ns >= 0
     ends.end[is_answered] = RESPONDED

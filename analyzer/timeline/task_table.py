@@ -204,13 +204,13 @@ def outstanding(command_ns: Int64s, ended_ns: Int64s) -> Int32s:
     return np.asarray(others, np.int32)
 
 
-def delivered_by_ns(columns: TaskColumns) -> Int64s:
-    """The first sign that the target was at work on each task, the largest number where there is none."""
+def delivered_by_ns(columns: TaskColumns, tasks: slice) -> Int64s:
+    """The first sign that the target was at work on some tasks, the largest number where there is none."""
     never = np.iinfo(np.int64).max
-    matrix = columns.matrix
-    signs = [columns.response_ns, matrix[:, field.FIRST_R2T_NS]]
-    signs.append(np.where(columns.direction == _READ, matrix[:, field.FIRST_DATA_NS], -1))
-    earliest = np.full(len(columns), never, np.int64)
+    matrix = columns.matrix[tasks]
+    signs = [columns.response_ns[tasks], matrix[:, field.FIRST_R2T_NS]]
+    signs.append(np.where(columns.direction[tasks] == _READ, matrix[:, field.FIRST_DATA_NS], -1))
+    earliest = np.full(len(matrix), never, np.int64)
     for sign in signs:
         earliest = np.minimum(earliest, np.where(sign >= 0, sign, never))
     return earliest

@@ -93,11 +93,12 @@ def track_tasks(
     """
     is_relevant = np.isin(opcodes, np.array(_TASK_OPCODES, np.uint8))
     is_relevant &= session_of_connection[pdus.connection_index] >= 0
-    members = np.flatnonzero(is_relevant)
-    pdu_task = np.full(len(pdus), -1, np.int32)
-    moved_from = np.full(len(pdus), -1, np.int32)
+    members = scratch.moved(np.flatnonzero(is_relevant))
+    pdu_task = scratch.moved(np.full(len(pdus), -1, np.int32))
+    moved_from = scratch.moved(np.full(len(pdus), -1, np.int32))
     commands = int(np.count_nonzero(opcodes[members] == _COMMAND))
-    matrix = scratch.empty((commands, FIELDS), np.int64)
+    # Column by column, since what follows asks for one field of all tasks.
+    matrix = scratch.empty((FIELDS, commands), np.int64).T
     for step in scratch.steps(commands):
         matrix[step] = -1
     headers = np.ascontiguousarray(pdus.headers)
@@ -143,7 +144,7 @@ def _number_tags(
     A task management request counts under the tag that it refers to.
     """
     requests = view(pdus.headers, TASK_MANAGEMENT_REQUEST)
-    key = np.empty(len(members), np.int64)
+    key = scratch.empty(len(members), np.int64)
     for step in scratch.steps(len(members)):
         own = members[step]
         tag = requests["initiator_task_tag"][own].astype(np.int64)

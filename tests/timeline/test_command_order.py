@@ -6,9 +6,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.scratch import Scratch
 from analyzer.timeline.assumed_sessions import CommandSequence, group_sequences, interleave
 from analyzer.timeline.command_order import OrderedRequests, order_waits
 from analyzer.timeline.reissues import LONGEST_RECOVERY_NS, Attempts, link_reissues
+
+IN_MEMORY = Scratch(is_used=False)
 
 requests = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 12), st.integers(0, 100)), max_size=40)
 
@@ -22,7 +25,8 @@ def test_waits_are_what_the_definition_says(said: list[tuple[int, int, int]], st
             np.array([session for session, _, _ in said], np.int64),
             np.array([(start + number) % 2**32 for _, number, _ in said], np.uint32),
             np.array([arrived for _, _, arrived in said], np.int64),
-        )
+        ),
+        IN_MEMORY,
     )
     for (session, number, arrived), wait in zip(said, waits.tolist(), strict=True):
         lower = [at for other, below, at in said if other == session and below < number]
@@ -31,7 +35,8 @@ def test_waits_are_what_the_definition_says(said: list[tuple[int, int, int]], st
 
 def test_only_the_second_of_two_equal_numbers_is_a_repeat() -> None:
     _, repeats = order_waits(
-        OrderedRequests(np.zeros(3, np.int64), np.array([7, 7, 8], np.uint32), np.array([1, 2, 3], np.int64))
+        OrderedRequests(np.zeros(3, np.int64), np.array([7, 7, 8], np.uint32), np.array([1, 2, 3], np.int64)),
+        IN_MEMORY,
     )
     assert repeats.tolist() == [False, True, False]
 

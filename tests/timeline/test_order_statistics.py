@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.scratch import Scratch
 from analyzer.timeline.command_order import OrderedRequests, order_waits
 from analyzer.timeline.order_statistics import StandStills, order_statistics
 from tests.conversations import NO_TAG, Conversation, events_of, read_10, rows_of, two_connection_session
 
 SIZE = 8 * 512
+IN_MEMORY = Scratch(is_used=False)
 
 
 @settings(deadline=None)  # the first example compiles
@@ -23,9 +25,9 @@ def test_inversions_holes_and_stand_stills_are_what_they_are_called(
     at_ns = np.arange(10, 10 + len(sent), dtype=np.int64)
     cmd_sn = np.array([(start + number) % 2**32 for number in sent], np.uint32)
     requests = OrderedRequests(np.zeros(len(sent), np.int64), cmd_sn, at_ns)
-    waits, repeats = order_waits(requests)
+    waits, repeats = order_waits(requests, IN_MEMORY)
     connection = np.zeros(len(sent), np.int64)
-    found = order_statistics(requests, connection, waits, repeats, 1, 1)
+    found = order_statistics(requests, connection, waits, repeats, 1, 1, IN_MEMORY)
     late = [place for place, number in enumerate(sent) if any(other > number for other in sent[:place])]
     assert found.arrival_inversions[0] == len(late)
     assert np.flatnonzero(found.is_backwards).tolist() == late
