@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from analyzer.replay.made import WIRE, made_network, made_workload
-from analyzer.replay.run import compiled, prepare, run, world_of
+from analyzer.replay.rules import compiled
+from analyzer.replay.run import prepare, run, world_of
 from analyzer.replay.scenario import LinkModel
 from analyzer.replay.state import EVENTS, World, fresh_log
 from analyzer.replay.words import scenario_of

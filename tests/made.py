@@ -19,6 +19,7 @@ from analyzer.tables.outcome_tables import (
     OUTCOME_EVENTS,
     OUTCOME_INCIDENTS,
     PATHS,
+    REPEATS,
     REQUESTS,
     UTILISATION,
 )
@@ -325,6 +326,8 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
             "metric": [item.name for item in MEASURES],
             "value": [figures[item.name] for item in MEASURES],
             "unit": [item.unit for item in MEASURES],
+            "low": [None] * len(MEASURES),
+            "high": [None] * len(MEASURES),
             "withheld": [
                 None if figures[item.name] is not None else "nothing completed" for item in MEASURES
             ],
@@ -359,6 +362,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
         "incidents": OUTCOME_INCIDENTS.empty(),
         "utilisation": UTILISATION.empty(),
         "metrics": metrics,
+        "repeats": REPEATS.empty(),
     }
     manifest = {
         "label": label,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from analyzer.comparison.compare import Comparison
     from analyzer.replay.given import Given
     from analyzer.replay.scenario import Scenario
     from analyzer.tables.folder import Outcome, Timeline
@@ -23,8 +24,11 @@ SHOWN_MEASURES = (
     ("bytes_per_s", "data"),
     ("latency_ns_p50", "p50"),
     ("latency_ns_p99", "p99"),
-    ("order_wait_ns_max", "longest\norder wait"),
+    ("order_wait_ns_max", "order\nwait"),
 )
+WITH_INTERVAL = ("iops", "latency_ns_p50", "latency_ns_p99")
+LEFT_OUT_IF_NARROW, NARROW = "bytes_per_s", 100
+"""What a terminal of fewer columns goes without: of one workload it says the same as IOPS."""
 
 With = Annotated[
     list[str] | None,
@@ -73,6 +77,16 @@ Known = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance; the same seed gives the same outcome.")]
+Repeats = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=10_000,
+        help="How often each scenario is replayed again with what is uncertain drawn anew, for intervals; 18 "
+        "unless given, fewer for long recordings (3 from 100,000 commands on).",
+        show_default=False,
+    ),
+]
 Port = Annotated[
     list[int] | None,
     typer.Option(
@@ -93,6 +107,7 @@ def replay(
     neighbours: Neighbours = 0,
     pacing: Pacing = "closed",
     seed: Seed = 0,
+    repeats: Repeats = None,
     settings: Known = None,
     output: Annotated[
         Path | None,
@@ -118,7 +133,7 @@ def replay(
     disturbance.check()
     asked_for: list[str | Scenario] = [*(policies or []), *scenarios_in(scenario_files or [], pacing, seed)]
     timeline, _ = timeline_and_outcomes(sources, port or ())
-    outcomes = run_all(timeline, asked_for, pacing, seed, disturbance, given)
+    outcomes = run_all(timeline, asked_for, pacing, seed, disturbance, given, repeats)
     if output is not None:
         write_outcomes(outcomes, output)
     if as_json:
@@ -175,6 +190,7 @@ def run_all(
     seed: int,
     disturbing: Disturbing = UNDISTURBED,
     given: Given | None = None,
+    repeats: int | None = None,
 ) -> list[Outcome]:
     """The baseline, then each policy in the order given; with progress on a terminal."""
     from analyzer.commands.sources import COMPILING
@@ -195,6 +211,7 @@ def run_all(
             faults=disturbing.faults,
             recovery=disturbing.recovery,
             neighbours=disturbing.neighbours,
+            repeats=repeats,
             progress=progress,
         )
 
@@ -215,9 +232,10 @@ def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, An
     """The baseline's error, the comparison and each scenario as plain JSON data."""
     from analyzer.comparison.baseline import baseline_error
     from analyzer.comparison.compare import compared
+    from analyzer.intervals import LEVEL
 
     baseline = baseline_error(outcomes[0], timeline)
-    comparison = compared(outcomes, timeline)
+    comparison = compared(outcomes, timeline, baseline)
     return {
         "baseline": {
             "fit": baseline.fit.value,
@@ -225,15 +243,24 @@ def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, An
             "errors_percent": {error.measure.name: error.error_percent for error in baseline.errors},
         },
         "reference": comparison.reference,
+        "interval": {
+            "level": LEVEL,
+            "repeats": comparison.most_repeats,
+            "meaning": comparison.meaning,
+        },
         "recording": {row.measure.name: row.recorded for row in comparison.rows},
         "outcomes": [
             {
                 "label": label,
                 "manifest": outcome.manifest,
                 "measures": {row.measure.name: row.values[place] for row in comparison.rows},
+                "intervals": {
+                    row.measure.name: comparison.interval(row.measure.name, place) for row in comparison.rows
+                },
                 "differences_percent": {
                     row.measure.name: row.differences_percent[place] for row in comparison.rows
                 },
+                "differences": None if label == comparison.reference else _differences(comparison, place),
                 "paths": outcome.arrow["paths"].to_pylist(),
                 "incidents": outcome.arrow["incidents"].to_pylist(),
             }
@@ -242,9 +269,23 @@ def as_document(outcomes: Sequence[Outcome], timeline: Timeline) -> dict[str, An
     }
 
 
+def _differences(comparison: Comparison, place: int) -> dict[str, dict[str, Any]]:
+    """The differences of one outcome against the reference with their intervals, by measure."""
+    found = {row.measure.name: comparison.difference(row.measure.name, place) for row in comparison.rows}
+    return {
+        name: {
+            "percent": one.percent,
+            "low_percent": one.low_percent,
+            "high_percent": one.high_percent,
+            "is_apart": one.is_apart,
+        }
+        for name, one in found.items()
+    }
+
+
 def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> None:
     """Print the baseline's error, what was assumed, and the comparison."""
-    from analyzer.commands.shown import MISSING, figure, percent, plain, table
+    from analyzer.commands.shown import MISSING, ends, figure, plain, table
     from analyzer.comparison.baseline import baseline_error
     from analyzer.comparison.compare import compared
 
@@ -253,25 +294,46 @@ def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> N
     for sentence in outcomes[0].manifest.get("assumptions", ()):
         console.print(f"  • {plain(sentence)}")
     console.print()
-    comparison = compared(outcomes, timeline)
-    shown = [(comparison.row(name), heading) for name, heading in SHOWN_MEASURES]
+    comparison = compared(outcomes, timeline, baseline)
+    shown = [
+        (comparison.row(name), heading)
+        for name, heading in SHOWN_MEASURES
+        if console.width >= NARROW or name != LEFT_OUT_IF_NARROW
+    ]
     rows = [["recording", *(figure(row.recorded, row.measure.unit) for row, _ in shown), ""]]
     for place, label in enumerate(comparison.labels):
-        difference = comparison.row("iops").differences_percent[place]
-        rows.append(
-            [
-                plain(label),
-                *(figure(row.values[place], row.measure.unit) for row, _ in shown),
-                MISSING if label == comparison.reference else percent(difference),
-            ]
-        )
+        cells = [plain(label)]
+        for row, _ in shown:
+            name, value, unit = row.measure.name, row.values[place], row.measure.unit
+            interval = comparison.interval(name, place) if name in WITH_INTERVAL else None
+            cells.append(_two_lines(figure(value, unit), ends(interval, value, unit)))
+        rows.append([*cells, MISSING if label == comparison.reference else _told(comparison, place)])
     columns = [
-        ("scenario", "label"),
+        ("scenario", ""),
         *((heading, "right") for _, heading in shown),
         ("IOPS to\nbaseline", "right"),
     ]
     console.print(table("Comparison", columns, rows))
+    if comparison.meaning:
+        console.print(plain(comparison.meaning))
     show_incidents(console, outcomes)
+
+
+def _told(comparison: Comparison, place: int) -> str:
+    """The difference in IOPS to the reference: with its interval, or that it is none."""
+    from analyzer.commands.shown import percent
+
+    found = comparison.difference("iops", place)
+    if found.percent is None or not found.has_interval:
+        return percent(found.percent)
+    if not found.is_apart:
+        return _two_lines("not apart", f"{found.low_percent:+.1f}…{found.high_percent:+.1f}")
+    return _two_lines(percent(found.percent), f"{found.low_percent:+.1f}…{found.high_percent:+.1f}")
+
+
+def _two_lines(figure: str, interval: str) -> str:
+    """A figure above its interval, where it has one."""
+    return f"{figure}\n{interval}" if interval else figure
 
 
 def show_incidents(console: Console, outcomes: Sequence[Outcome]) -> None:

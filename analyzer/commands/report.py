@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analyzer.commands.export import Anonymize
-from analyzer.commands.replay import Faults, Neighbours, Pacing, Port, RecoveryPreset, Seed, With
+from analyzer.commands.replay import Faults, Neighbours, Pacing, Port, RecoveryPreset, Repeats, Seed, With
+
+if TYPE_CHECKING:
+    from analyzer.tables.folder import Outcome
 
 CLAIMS_UP_TO = 1_000_000
 """Commands of a recording whose claims are tried without being asked for."""
@@ -30,6 +33,7 @@ def report(
     neighbours: Neighbours = 0,
     pacing: Pacing = "closed",
     seed: Seed = 0,
+    repeats: Repeats = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="PAGE", help="The page; reports/NAME.html unless given."),
@@ -66,7 +70,9 @@ def report(
         found = [StudySources(*disguise.study(source.timeline, source.outcomes)) for source in found]
     studies = []
     for source in found:
-        replayed = run_all(source.timeline, policies, pacing, seed, disturbing) if policies else []
+        replayed: list[Outcome] = []
+        if policies:
+            replayed = run_all(source.timeline, policies, pacing, seed, disturbing, repeats=repeats)
         is_small = source.timeline.arrow["tasks"].num_rows <= CLAIMS_UP_TO
         findings = tried(source.timeline, seed) if with_claims or (with_claims is None and is_small) else ()
         studies.append(Study(source.timeline, (*source.outcomes, *replayed), findings=findings))

@@ -69,6 +69,22 @@ def figure(value: float | None, unit: str) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def ends(interval: tuple[float, float] | None, value: float | None, unit: str) -> str:
+    """An interval in the unit that suits ``value``, without the unit; empty where it has no width."""
+    if interval is None or value is None or interval[0] == interval[1]:
+        return ""
+    scale, digits = _scale(value, unit)
+    low, high = (f"{end / scale:,.{digits}f}" for end in interval)
+    return f"{low}…{high}"
+
+
+def _scale(value: float, unit: str) -> tuple[float, int]:
+    """By what ``figure`` divides a value, and how many decimals it then shows."""
+    units = {"ns": _TIME_UNITS, "bytes/s": _BYTE_UNITS, "bytes": _BYTE_UNITS}.get(unit, ((unit, 1.0),))
+    scale = next((size for _, size in units if abs(value) >= size), units[-1][1])
+    return scale, _decimals(value / scale)
+
+
 def percent(value: float | None) -> str:
     """A signed difference in percent."""
     return MISSING if value is None else f"{value:+.1f} %"
@@ -106,8 +122,12 @@ def _scaled(value: float, units: Sequence[tuple[str, float]]) -> str:
 def _three_digits(value: float) -> str:
     if value == 0:
         return "0"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
-    return f"{value:,.{decimals}f}"
+    return f"{value:,.{_decimals(value)}f}"
+
+
+def _decimals(value: float) -> int:
+    """Decimals that leave three significant digits."""
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
 
 
 def _without_nan(value: Any) -> Any:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analyzer.comparison.compare import difference_percent
+from analyzer.comparison.differences import difference_percent
 from analyzer.comparison.request_columns import (
     RequestColumns,
     recorded_requests,
@@ -79,9 +79,18 @@ class BaselineError:
     recorded: RequestColumns
     replayed: RequestColumns
 
+    @property
+    def errors_percent(self) -> dict[str, float]:
+        """The error of each measure that has one."""
+        return {
+            error.measure.name: error.error_percent
+            for error in self.errors
+            if error.error_percent is not None
+        }
+
     def error_percent(self, name: str) -> float | None:
         """The error of one measure; None where it was not compared or has no ratio."""
-        return next((error.error_percent for error in self.errors if error.measure.name == name), None)
+        return self.errors_percent.get(name)
 
 
 def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:

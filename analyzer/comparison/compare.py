@@ -1,16 +1,27 @@
-"""Outcomes side by side with the recording: one row per measure, differences as data.
+"""Outcomes side by side with the recording: one row per measure, differences and intervals as data.
 
 Decides what a difference is taken against: the as-recorded baseline where there is one, since
-its model error is shared by all outcomes, else the recording. Draws and prints nothing.
+its model error is shared by all outcomes, else the recording; and that this error widens every interval.
+Draws and prints nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.comparison.differences import (
+    NOT_REPEATED,
+    Difference,
+    Repeated,
+    difference,
+    difference_percent,
+    repeated,
+)
 from analyzer.comparison.request_columns import recorded_requests, replayed_part
+from analyzer.intervals import LEVEL, interval, widened
 from analyzer.measures import MEASURES, Measure
 from analyzer.tables.folder import Outcome, Timeline
 
@@ -33,25 +44,6 @@ class MeasureRow:
     """Why a value is not given."""
 
 
-LEAST_PERCENT = 1.0
-"""A smaller difference is nobody's concern."""
-LEAST_NS = 1000.0
-"""Nor is one of a time by less."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One outcome against another, or against the reference, in one measure.
-
-    ``percent`` is None where there is no ratio. ``doubt_percent`` is half the width of its interval.
-    """
-
-    percent: float | None
-    doubt_percent: float
-    is_apart: bool
-    """Whether the two can be told apart: the difference exceeds the doubt, and anyone's concern."""
-
-
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """What ``compared`` gives. ``reference`` is the label the differences are taken against."""
@@ -59,6 +51,8 @@ class Comparison:
     labels: tuple[str, ...]
     reference: str
     rows: tuple[MeasureRow, ...]
+    repeats: tuple[Repeated, ...]
+    """Of each outcome, in the order of ``labels``."""
     errors_percent: Mapping[str, float] = field(default_factory=dict)
     """How far the model is known to err in some measures; else the baseline tells."""
 
@@ -69,48 +63,67 @@ class Comparison:
                 return row
         raise KeyError(name)
 
-    def doubt_percent(self, name: str) -> float:
-        """How far a difference in a measure may be off: by as much as the model errs on the recording itself.
-
-        At least by 1 %. All that is known is that least where the recording was not replayed as it was.
-        """
+    def error_percent(self, name: str) -> float | None:
+        """How far the model errs on the recording itself in a measure; None where that is not known."""
         if name in self.errors_percent:
-            return max(LEAST_PERCENT, abs(self.errors_percent[name]))
+            return abs(self.errors_percent[name])
         row = self.row(name)
         if self.reference not in self.labels:
-            return LEAST_PERCENT
+            return None
         error = difference_percent(row.values[self.labels.index(self.reference)], row.recorded)
-        return max(LEAST_PERCENT, abs(error or 0.0))
+        return None if error is None else abs(error)
+
+    def interval(self, name: str, place: int) -> tuple[float, float] | None:
+        """Where a further run would lie with 90 %: chance and the model's error. None without repeats."""
+        value, repeats = self.row(name).values[place], self.repeats[place].values.get(name)
+        found = None if value is None or repeats is None else interval(value, repeats)
+        if value is None or found is None:
+            return None
+        low, high = widened(found, (self.error_percent(name) or 0.0) / 100 * abs(value))
+        return max(low, 0.0), high
 
     def difference(self, name: str, place: int, against: int | None = None) -> Difference:
         """An outcome in one measure against another one, or against the reference unless one is given."""
         row = self.row(name)
-        value = row.values[place]
-        if against is not None:
-            other = row.values[against]
-        elif self.reference in self.labels:
-            other = row.values[self.labels.index(self.reference)]
-        else:
-            other = row.recorded
-        doubt = self.doubt_percent(name)
-        percent = difference_percent(value, other)
-        if value is None or other is None:
-            return Difference(None, doubt, False)
-        least = max(doubt / 100 * abs(other), LEAST_NS if row.measure.unit == "ns" else 0.0)
-        return Difference(percent, doubt, abs(value - other) > least)
+        if against is None and self.reference in self.labels:
+            against = self.labels.index(self.reference)
+        other = row.recorded if against is None else row.values[against]
+        others = NOT_REPEATED if against is None else self.repeats[against]
+        error = self.error_percent(name) or 0.0
+        return difference(row.measure, row.values[place], self.repeats[place], other, others, error)
+
+    @property
+    def most_repeats(self) -> int:
+        """How many repeats the intervals rest on; 0 where there are none."""
+        return max((len(one.values.get("requests", ())) for one in self.repeats), default=0)
+
+    @property
+    def meaning(self) -> str:
+        """What an interval means here, in a sentence; empty where there is none."""
+        if not self.most_repeats:
+            return ""
+        error = "by the model's own error on the recording"
+        if not self.errors_percent and self.reference not in self.labels:
+            error = "by nothing for the model's own error, which is not known"
+        drawn = f"{self.most_repeats} repeats with service times, think times and links drawn anew"
+        return (
+            f"An interval holds a further run with {100 * LEVEL:.0f} %: as {drawn} show, and widened {error}."
+        )
 
 
 def compare(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> pd.DataFrame:
     """One row per measure, indexed by its name.
 
     Columns: ``unit``, ``better`` (``higher``, ``lower`` or empty), ``recording`` where a timeline
-    is given, one column per outcome by its label, and for each of them ``LABEL difference %``
-    against the reference named in ``frame.attrs["reference"]``. Missing figures are null.
+    is given, one column per outcome by its label; for each of them ``LABEL low`` and ``LABEL high``, the ends
+    of its interval at the level ``frame.attrs["level"]``; and for each but the reference, which is named in
+    ``frame.attrs["reference"]``, ``LABEL difference %`` with ``LABEL difference low %``, ``LABEL difference
+    high %`` and ``LABEL is apart``: whether the two can be told apart. Missing figures are null.
     """
     import pandas as pd  # heavy, and not needed by those who want the plain rows
 
     comparison = compared(outcomes, timeline)
-    columns: dict[str, list[str] | list[float | None]] = {
+    columns: dict[str, list[Any]] = {
         "unit": [row.measure.unit for row in comparison.rows],
         "better": [row.measure.better for row in comparison.rows],
     }
@@ -119,18 +132,32 @@ def compare(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> pd
     for place, label in enumerate(comparison.labels):
         columns[label] = [row.values[place] for row in comparison.rows]
     for place, label in enumerate(comparison.labels):
-        columns[f"{label} difference %"] = [row.differences_percent[place] for row in comparison.rows]
+        ends = [comparison.interval(row.measure.name, place) or (None, None) for row in comparison.rows]
+        columns[f"{label} low"], columns[f"{label} high"] = ([end[side] for end in ends] for side in (0, 1))
+        if label == comparison.reference:
+            continue
+        found = [comparison.difference(row.measure.name, place) for row in comparison.rows]
+        columns[f"{label} difference %"] = [one.percent for one in found]
+        columns[f"{label} difference low %"] = [one.low_percent for one in found]
+        columns[f"{label} difference high %"] = [one.high_percent for one in found]
+        columns[f"{label} is apart"] = [one.is_apart for one in found]
     frame = pd.DataFrame(
         columns, index=pd.Index([row.measure.name for row in comparison.rows], name="measure")
     )
-    numbers = [name for name in frame.columns if name not in ("unit", "better")]
+    words = ("unit", "better", *(f"{label} is apart" for label in comparison.labels))
+    numbers = [name for name in frame.columns if name not in words]
     frame[numbers] = frame[numbers].astype("Float64")
-    frame.attrs["reference"] = comparison.reference
+    frame.attrs["reference"], frame.attrs["level"] = comparison.reference, LEVEL
     return frame
 
 
-def compared(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> Comparison:
-    """The same as plain values. The recording is measured over the tasks that the outcomes replay."""
+def compared(
+    outcomes: Sequence[Outcome], timeline: Timeline | None = None, error: BaselineError | None = None
+) -> Comparison:
+    """The same as plain values. The recording is measured over the tasks that the outcomes replay.
+
+    ``error`` is that of the baseline among the outcomes; it is worked out where it is not given.
+    """
     labels = distinct_labels(outcomes)
     recorded: dict[str, float | None] = {}
     if timeline is not None:
@@ -150,15 +177,15 @@ def compared(outcomes: Sequence[Outcome], timeline: Timeline | None = None) -> C
             for place, value in enumerate(values)
         )
         rows.append(MeasureRow(item, recorded.get(item.name), values, differences, withheld))
-    reference_label = RECORDING if baseline is None else labels[baseline]
-    return Comparison(labels, reference_label, tuple(rows))
-
-
-def difference_percent(value: float | None, reference: float | None) -> float | None:
-    """``value`` over ``reference`` less one, in percent; None where either lacks or the reference is 0."""
-    if value is None or reference is None or reference == 0:
-        return None
-    return 100.0 * (value - reference) / reference
+    if error is None and baseline is not None and timeline is not None:
+        error = baseline_error(outcomes[baseline], timeline)
+    return Comparison(
+        labels,
+        RECORDING if baseline is None else labels[baseline],
+        tuple(rows),
+        tuple(repeated(outcome) for outcome in outcomes),
+        {} if error is None else error.errors_percent,
+    )
 
 
 def is_baseline(outcome: Outcome) -> bool:

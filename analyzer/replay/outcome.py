@@ -20,6 +20,7 @@ from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.disturbance import Note
 from analyzer.replay.failover import Failover
 from analyzer.replay.incidents import incident_table
+from analyzer.replay.repeats import Figures, metrics_columns
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
     BIN_NS,
@@ -44,7 +45,7 @@ from analyzer.replay.topology import Network
 from analyzer.replay.workload import Workload
 from analyzer.tables.arrow_arrays import dictionary
 from analyzer.tables.folder import Outcome, Timeline
-from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REQUESTS, UTILISATION
+from analyzer.tables.outcome_tables import METRICS, OUTCOME_EVENTS, PATHS, REPEATS, REQUESTS, UTILISATION
 
 Int64s = npt.NDArray[np.int64]
 
@@ -69,11 +70,9 @@ def outcome_of(
     assumptions: tuple[str, ...],
     failover: Failover | None = None,
 ) -> Outcome:
-    """The outcome of a replay that has ended. Figures are of the recorded initiators alone."""
-    count = len(workload)
-    world = world._replace(requests=world.requests[:count], progress=world.progress[:count])
-    is_completed = (world.progress.end == GOOD) & (workload.host < len(workload.hosts) - workload.neighbours)
-    figures = _figures(workload, network, world, is_completed)
+    """The outcome of a replay that has ended, without repeats."""
+    world = _without_attempts(workload, world)
+    is_completed = _is_completed(workload, world)
     disturbances = failover.disturbances if failover is not None else []
     notes = failover.notes if failover is not None else []
     tables = {
@@ -82,7 +81,8 @@ def outcome_of(
         "events": _events(workload, world, notes),
         "incidents": incident_table(disturbances, workload, world),
         "utilisation": _utilisation(workload, world),
-        "metrics": METRICS.build(figures),
+        "metrics": METRICS.build(metrics_columns(figures_of(workload, network, world))),
+        "repeats": REPEATS.empty(),
     }
     linked = int((workload.pacing.predecessor != NONE).sum())
     manifest: dict[str, Any] = {
@@ -253,10 +253,26 @@ def _index(number: int | None) -> int:
     return NONE if number is None else number
 
 
-def _figures(
-    workload: Workload, network: Network, world: World, is_completed: npt.NDArray[np.bool_]
-) -> dict[str, list[Any]]:
-    """The measures, then shares and utilisation of each path, then waits at the gate and for the window."""
+def _without_attempts(workload: Workload, world: World) -> World:
+    """The world without the rows of attempts that were given up."""
+    count = len(workload)
+    return world._replace(requests=world.requests[:count], progress=world.progress[:count])
+
+
+def _is_completed(workload: Workload, world: World) -> npt.NDArray[np.bool_]:
+    """Which requests of the recorded initiators completed, shape (requests,)."""
+    is_recorded = workload.host < len(workload.hosts) - workload.neighbours
+    found: npt.NDArray[np.bool_] = (world.progress.end == GOOD) & is_recorded
+    return found
+
+
+def figures_of(workload: Workload, network: Network, world: World) -> Figures:
+    """The figures of a replay that has ended, of the recorded initiators alone.
+
+    The measures, then shares and utilisation of each path, then waits at the gate and for the window.
+    """
+    world = _without_attempts(workload, world)
+    is_completed = _is_completed(workload, world)
     progress = world.progress
     measured = measure(
         ready_ns=progress.ready_ns,
@@ -266,34 +282,32 @@ def _figures(
         written_bytes=workload.write_bytes,
         order_wait_ns=np.maximum(progress.released_ns - progress.arrived_ns, 0),
     )
-    rows: list[tuple[str, float | None, str]] = [
-        (item.name, measured[item.name], item.unit) for item in MEASURES
-    ]
+    found: dict[str, tuple[float | None, str]] = {
+        item.name: (measured[item.name], item.unit) for item in MEASURES
+    }
     done = max(int(is_completed.sum()), 1)
     span = (measured["duration_s"] or 0.0) * 1e9
     for index in range(len(network.paths)):
         mine = is_completed & (progress.path == index)
-        rows.append((f"path_{index}_request_share", float(mine.sum()) / done, "share"))
+        found[f"path_{index}_request_share"] = float(mine.sum()) / done, "share"
         for way, direction in (("to", world.paths.link_to[index]), ("from", world.paths.link_from[index])):
             busy = float(world.links.busy_ns[direction])
-            rows.append(
-                (f"path_{index}_utilisation_{way}_target", busy / span if span > 0 else None, "share")
-            )
+            utilisation = busy / span if span > 0 else None
+            found[f"path_{index}_utilisation_{way}_target"] = utilisation, "share"
     held = (progress.sent_ns - progress.dispatched_ns)[is_completed]
-    rows.append(("window_wait_ns_mean", float(held.mean()) if len(held) else None, "ns"))
-    rows.append(("window_waited", float((held > 0).sum()), "requests"))
-    gated = (progress.released_ns - progress.arrived_ns)[is_completed]
-    rows.append(("order_waited", float((gated > 0).sum()), "requests"))
-    rows.append(("task_set_full", float(progress.retries.sum()), "responses"))
-    rows.append(("failed", float(np.isin(progress.end, (REFUSED, FAILED)).sum()), "requests"))
-    rows.append(("broken_sequences", float(world.devices.broken_sequences.sum()), "requests"))
-    rows.append(("cache_hits", float(world.devices.cache_hits.sum()), "requests"))
-    rows.append(("packets_lost", float(world.lanes.lost.sum()), "packets"))
-    device = (progress.started_ns - progress.released_ns)[is_completed]
-    rows.append(("data_and_queue_wait_ns_mean", float(device.mean()) if len(device) else None, "ns"))
-    return {
-        "metric": [name for name, _, _ in rows],
-        "value": [value for _, value, _ in rows],
-        "unit": [unit for _, _, unit in rows],
-        "withheld": [None if value is not None else "nothing completed" for _, value, _ in rows],
-    }
+    found["window_wait_ns_mean"] = _mean(held), "ns"
+    found["window_waited"] = float((held > 0).sum()), "requests"
+    found["task_set_full"] = float(progress.retries.sum()), "responses"
+    found["failed"] = float(np.isin(progress.end, (REFUSED, FAILED)).sum()), "requests"
+    found["broken_sequences"] = float(world.devices.broken_sequences.sum()), "requests"
+    found["cache_hits"] = float(world.devices.cache_hits.sum()), "requests"
+    found["packets_lost"] = float(world.lanes.lost.sum()), "packets"
+    found["data_and_queue_wait_ns_mean"] = (
+        _mean((progress.started_ns - progress.released_ns)[is_completed]),
+        "ns",
+    )
+    return found
+
+
+def _mean(values: Int64s) -> float | None:
+    return float(values.mean()) if len(values) else None

@@ -6,43 +6,32 @@ engine and the policies are compiled when first needed and kept on disk by Numba
 
 from __future__ import annotations
 
-import functools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
-from analyzer.compilation import kept_beside_its_sources
 from analyzer.errors import UnusableInputError
 from analyzer.replay import engine
-from analyzer.replay.agreements import Agreement, agreements_of
 from analyzer.replay.assumptions import assumptions_of
-from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.calibration import Calibration, calibration_of
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
 from analyzer.replay.failover import Failover
 from analyzer.replay.faults import Fault, fault_of
 from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.made import made_network, made_workload
-from analyzer.replay.outcome import outcome_of
+from analyzer.replay.outcome import figures_of, outcome_of
 from analyzer.replay.path_recovery import recovery_for
 from analyzer.replay.policies import POLICY_BY_NAME
-from analyzer.replay.policies.interface import (
-    Choose,
-    Finish,
-    Policy,
-    Rules,
-    example_arguments,
-    example_completion,
-)
-from analyzer.replay.recorded_links import RecordedLinks, recorded_links
 from analyzer.replay.recorded_recovery import with_recorded_timers
 from analyzer.replay.recovery import Recovery, recovery_of
+from analyzer.replay.repeats import Figures, repeats_of, with_repeats
+from analyzer.replay.rules import rules_of
 from analyzer.replay.scenario import Pacing, Scenario
-from analyzer.replay.service_times import service_times
 from analyzer.replay.state import (
     BIN_NS,
     CALL,
@@ -86,7 +75,7 @@ from analyzer.replay.topology import (
     task_set_records,
 )
 from analyzer.replay.words import scenario_of
-from analyzer.replay.workload import Workload, peak_of, with_neighbours, workload_of
+from analyzer.replay.workload import Workload, peak_of, with_neighbours
 from analyzer.tables.folder import Outcome, Timeline
 
 Progress = Callable[[int, int], None]
@@ -108,6 +97,7 @@ def replay(
     links: Any = None,
     target: Any = None,
     given: Given = NOTHING_GIVEN,
+    repeats: int | None = None,
     progress: Progress | None = None,
     log: Int64s | None = None,
 ) -> Outcome:
@@ -118,15 +108,19 @@ def replay(
     ``faults`` (as behind ``--fault``) strike while it runs, ``recovery`` (as behind ``--recovery``) has the
     timers; ``neighbours`` more initiators share the logical units. A scenario's own go before.
     ``links`` and ``target`` override what the recording shows (``scenario.LinkModel``,
-    ``TargetModel``, or mappings of their fields). ``progress`` is called with requests completed
-    and asked for. ``log`` takes down events and transfers, for checks. Raises UnusableInputError
-    for a scenario that makes no sense, or a timeline without commands.
+    ``TargetModel``, or mappings of their fields). ``repeats`` is how often it is replayed again with what is
+    uncertain drawn anew, which gives figures their intervals; None is by the number of requests.
+    ``progress`` is called with requests completed and asked for, of the first replay. ``log`` takes down
+    events and transfers, for checks. Raises UnusableInputError for a scenario that makes no sense, or a
+    timeline without commands.
     """
     scenario = policy
     if not isinstance(scenario, Scenario):
         scenario = scenario_of(scenario, pacing=pacing, seed=seed, links=links, target=target)
     scenario = disturbed(scenario, faults, recovery, neighbours)
-    return _outcome(timeline, _calibrated(timeline, given), scenario, progress, log)
+    calibration = calibration_of(timeline, given)
+    (outcome,) = _each(timeline, calibration, [scenario], repeats, progress, log)
+    return outcome
 
 
 def replay_all(
@@ -139,6 +133,7 @@ def replay_all(
     faults: Sequence[str | Fault] = (),
     recovery: str | Recovery | None = None,
     neighbours: int = 0,
+    repeats: int | None = None,
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """One outcome for each of ``policies``, in order, on all cores; as ``replay`` does one by one.
@@ -153,7 +148,7 @@ def replay_all(
         one if one.is_baseline else disturbed(one, faults, recovery, neighbours) for one in scenarios
     ]
     outcomes = []
-    for outcome in replay_each(timeline, scenarios, given):
+    for outcome in replay_each(timeline, scenarios, given, repeats):
         outcomes.append(outcome)
         if progress is not None:
             progress(len(outcomes), len(scenarios))
@@ -178,53 +173,76 @@ def disturbed(
 
 
 def replay_each(
-    timeline: Timeline, scenarios: Sequence[Scenario], given: Given = NOTHING_GIVEN
+    timeline: Timeline,
+    scenarios: Sequence[Scenario],
+    given: Given = NOTHING_GIVEN,
+    repeats: int | None = None,
 ) -> Iterator[Outcome]:
     """The same, one after the other: no more outcomes than cores are held for who takes them."""
     prepare(scenarios)
-    calibrated = _calibrated(timeline, given)
+    yield from _each(timeline, calibration_of(timeline, given), scenarios, repeats)
+
+
+def _each(
+    timeline: Timeline,
+    calibration: Calibration,
+    scenarios: Sequence[Scenario],
+    repeats: int | None,
+    progress: Progress | None = None,
+    log: Int64s | None = None,
+) -> Iterator[Outcome]:
+    """One outcome with its repeats for each scenario, in order, over all cores."""
+    count = repeats_of(repeats, len(calibration.workload))
     cores = os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        running: deque[Future[Outcome]] = deque()
+    pool = ThreadPoolExecutor(cores)
+    running: deque[_Running] = deque()
+    try:
         for scenario in scenarios:
-            running.append(pool.submit(_outcome, timeline, calibrated, scenario, None, None))
+            outcome = pool.submit(_outcome, timeline, calibration, scenario, progress, log)
+            repeated = [
+                pool.submit(_repeat, timeline, calibration, scenario, number)
+                for number in range(1, count + 1)
+            ]
+            running.append(_Running(outcome, repeated, calibration.draws.digest(scenario.seed)))
             if len(running) > cores:
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-class _Calibrated(NamedTuple):
-    """What all scenarios of one timeline start from."""
+class _Running(NamedTuple):
+    """An outcome with its repeats on their way; ``draws`` names what these draw."""
 
-    recorded: RecordedLinks
+    outcome: Future[Outcome]
+    repeats: list[Future[Figures]]
+    draws: str
+
+    def result(self) -> Outcome:
+        """The outcome with its repeats, once all have ended."""
+        return with_repeats(self.outcome.result(), [one.result() for one in self.repeats], self.draws)
+
+
+class _Replayed(NamedTuple):
+    """A replay that has ended: what was replayed, and how it came out."""
+
     workload: Workload
-    agreements: tuple[Agreement, ...]
-    values: tuple[CalibratedValue, ...]
+    scenario: Scenario
+    network: Network
+    world: World
+    failover: Failover | None
 
 
-def _calibrated(timeline: Timeline, given: Given = NOTHING_GIVEN) -> _Calibrated:
-    recorded = recorded_links(timeline, given)
-    service = service_times(timeline, recorded)
-    workload = workload_of(timeline, recorded, service)
-    agreements, windows = agreements_of(timeline)
-    return _Calibrated(
-        recorded,
-        workload,
-        agreements,
-        (*recorded.values, *service.values, *windows, workload.queue_depth.value),
-    )
-
-
-def _outcome(
+def _replayed(
     timeline: Timeline,
-    calibrated: _Calibrated,
+    calibration: Calibration,
     scenario: Scenario,
-    progress: Progress | None,
-    log: Int64s | None,
-) -> Outcome:
-    workload = with_neighbours(calibrated.workload, scenario.neighbours)
-    network = network_of(scenario, workload, calibrated.recorded, calibrated.agreements)
+    progress: Progress | None = None,
+    log: Int64s | None = None,
+) -> _Replayed:
+    workload = with_neighbours(calibration.workload, scenario.neighbours)
+    network = network_of(scenario, workload, calibration.recorded, calibration.agreements)
     if scenario.link_count is None and not scenario.is_baseline:
         scenario = scenario.model_copy(update={"link_count": network.link_count})
     world = world_of(scenario, workload, network, fresh_log(episodes=EPISODES_KEPT) if log is None else log)
@@ -234,9 +252,37 @@ def _outcome(
         scenario = scenario.model_copy(update={"recovery": recovery})
         peak_ns = peak_of(timeline) - workload.begin_ns
         failover = Failover(scenario, network, peak_ns=peak_ns, cannot_repeat=workload.cannot_repeat)
-    world = run(world, scenario, progress, failover)
-    assumed = assumptions_of(scenario, network, workload, failover)
-    return outcome_of(timeline, workload, scenario, network, world, calibrated.values, assumed, failover)
+    return _Replayed(workload, scenario, network, run(world, scenario, progress, failover), failover)
+
+
+def _outcome(
+    timeline: Timeline,
+    calibration: Calibration,
+    scenario: Scenario,
+    progress: Progress | None = None,
+    log: Int64s | None = None,
+) -> Outcome:
+    found = _replayed(timeline, calibration, scenario, progress, log)
+    assumed = assumptions_of(found.scenario, found.network, found.workload, found.failover)
+    return outcome_of(
+        timeline,
+        found.workload,
+        found.scenario,
+        found.network,
+        found.world,
+        calibration.values,
+        assumed,
+        found.failover,
+    )
+
+
+def _repeat(timeline: Timeline, calibration: Calibration, scenario: Scenario, number: int) -> Figures:
+    """The figures of the scenario with draw ``number`` of what is uncertain."""
+    workload, recorded = calibration.draws.drawn(scenario.seed, number)
+    drawn = replace(calibration, workload=workload, recorded=recorded)
+    scenario = scenario.model_copy(update={"seed": calibration.draws.seed_of(scenario.seed, number)})
+    found = _replayed(timeline, drawn, scenario, log=fresh_log())
+    return figures_of(found.workload, found.network, found.world)
 
 
 def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> None:
@@ -463,45 +509,3 @@ def _reserve(world: World) -> int:
     ring = world.arrived.shape[1]
     r2ts = int(world.paths.max_outstanding_r2t.max())
     return int(3 * ring + r2ts + 8)
-
-
-def rules_of(scenario: Scenario) -> Rules:
-    """The policies of a scenario as the engine takes them."""
-    return Rules(
-        *compiled(scenario.declared_policy),
-        *compiled(scenario.declared_inner_policy if scenario.is_nested else scenario.declared_policy),
-    )
-
-
-@functools.cache
-def compiled(policy: Policy) -> tuple[Choose, Finish]:
-    """The functions of a policy as first-class functions; as they are where nothing is compiled.
-
-    Raises UnusableInputError where Numba cannot compile a user's policy.
-    """
-    if getattr(numba.config, "DISABLE_JIT", False):
-        return policy.choose, policy.finish
-    choose = _compiled_function(policy, policy.choose, example_arguments())
-    return choose, _compiled_function(policy, policy.finish, example_completion())
-
-
-def _compiled_function(policy: Policy, function: Any, arguments: tuple[Any, ...]) -> Any:
-    typeof: Any = numba.typeof
-    signature = numba.types.int64(*(typeof(argument) for argument in arguments))
-    is_ours = policy.name in POLICY_BY_NAME
-    plain = getattr(function, "py_func", function)
-    try:
-        with kept_beside_its_sources(plain):
-            return numba.cfunc(signature, cache=is_ours)(plain)
-    except numba.core.errors.NumbaError as error:
-        if is_ours:
-            raise
-        raise UnusableInputError(_numba_words(str(error)), source=policy.name) from None
-
-
-def _numba_words(text: str) -> str:
-    """What Numba has against a function, as one line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    said = next((line for line in lines if not line.startswith(("Failed in", "\x1b", "File "))), "")
-    place = next((line for line in lines if line.startswith("File ")), "")
-    return f"cannot be compiled: {said} {place}".strip()

@@ -66,7 +66,7 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     is_write = timeline.values("tasks", "direction") == "write"
     came = is_write & ~timeline.is_null("tasks", "last_data_ns")
     whole[came] = np.maximum(released, timeline.values("tasks", "last_data_ns", 0))[came]
-    kinds = _kinds(timeline)
+    kinds = kinds_of_tasks(timeline)
     responded = ~timeline.is_null("tasks", "response_ns")
     service = _between(whole + visible[link], answer, kinds, responded)
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
@@ -169,7 +169,7 @@ def _visible_round_trips(
     return visible
 
 
-def _kinds(timeline: Timeline) -> Int64s:
+def kinds_of_tasks(timeline: Timeline) -> Int64s:
     """One number for each operation and power of two of the length."""
     operation = timeline.arrow["tasks"].column("operation").unify_dictionaries().combine_chunks()
     codes = np.asarray(operation.indices.to_numpy(zero_copy_only=False), np.int64)

@@ -9,10 +9,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.comparison.baseline import Fit
+from analyzer.comparison.differences import Difference
 from analyzer.comparison.limits import BUSY_SHARE, STAGES, busiest, stage_means_ns
 from analyzer.report.incident_cuts import cuts
 from analyzer.report.study import Study
-from analyzer.report.words import duration, listed, percent, plural, sentence
+from analyzer.report.words import (
+    beside,
+    between,
+    duration,
+    listed,
+    percent,
+    percent_between,
+    plural,
+    sentence,
+)
 
 _TOLD = {
     "iops": ("throughput", 1),
@@ -20,6 +30,10 @@ _TOLD = {
     "latency_ns_p99": ("p99 latency", -1),
 }
 """Measures that advice goes by, with the sign of the better direction."""
+
+
+WIDE_SHARE = 0.2
+"""An interval is called wide where it spans more of its figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +104,17 @@ def _best(study: Study, others: list[int]) -> str:
 
 def _changes(study: Study, place: int) -> str:
     told = [
-        f"{percent(found.percent, signed=True)} {word}"
+        f"{_change(found)} {word}"
         for name, (word, _) in _TOLD.items()
         if (found := study.comparison.difference(name, place)).is_apart
     ]
     return f"{listed(told)} against {study.comparison.reference}"
+
+
+def _change(found: Difference) -> str:
+    """A difference with its interval."""
+    interval = percent_between(found.low_percent, found.high_percent)
+    return beside(percent(found.percent, signed=True), interval)
 
 
 def _reference(study: Study) -> int:
@@ -144,7 +164,7 @@ def _families(study: Study) -> str:
     if not is_apart:
         return f"MC/S and MPIO under one policy differ by {percent(most)} at most and cannot be told apart."
     return (
-        f"{labels[mpio]} has {percent(difference.percent, signed=True)} {word} against {labels[mcs]}, the "
+        f"{labels[mpio]} has {_change(difference)} {word} against {labels[mcs]}, the "
         "largest difference between the two."
     )
 
@@ -174,6 +194,16 @@ def _stalls(study: Study) -> str:
     )
 
 
+def _wide(study: Study) -> Iterator[str]:
+    """Outcomes whose throughput chance moves so far that one run says little."""
+    comparison = study.comparison
+    unit = comparison.row("iops").measure.unit
+    for place, label in enumerate(comparison.labels):
+        value, found = comparison.row("iops").values[place], comparison.interval("iops", place)
+        if value and found is not None and found[1] - found[0] > WIDE_SHARE * value:
+            yield f"Under {label} the throughput may come out anywhere from {between(found, unit)}."
+
+
 def _caveats(study: Study) -> Iterator[str]:
     baseline = study.baseline
     if baseline is None:
@@ -181,10 +211,17 @@ def _caveats(study: Study) -> Iterator[str]:
     elif is_doubtful(study):
         yield baseline.sentence
     else:
-        doubts = [
-            f"{word} {percent(study.comparison.doubt_percent(name))}" for name, (word, _) in _TOLD.items()
+        errors = [
+            f"{word} {percent(error)}"
+            for name, (word, _) in _TOLD.items()
+            if (error := study.comparison.error_percent(name)) is not None
         ]
-        yield f"Differences up to these are within the model's own error: {listed(doubts)}."
+        yield f"On the recording itself the model errs by: {listed(errors)}."
+    if study.comparison.meaning:
+        yield study.comparison.meaning
+    else:
+        yield "Nothing was repeated, so what chance does to the figures is not known."
+    yield from _wide(study)
     assumptions = study.outcomes[_reference(study)].manifest.get("assumptions")
     if isinstance(assumptions, list) and assumptions:
         yield f"The model rests on {plural(len(assumptions), 'assumption')}, listed under replay validity."

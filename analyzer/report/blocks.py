@@ -218,13 +218,23 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class Multiple:
-    """One small chart: the same measure of several things, ``values`` in the order of the labels."""
+    """One small chart: the same measure of several things, ``values`` in the order of the labels.
+
+    ``intervals`` are drawn as error bars; None where there is none to draw.
+    """
 
     title: str
     better: str
     texts: tuple[str, ...]
     values: tuple[float | None, ...]
     tones: tuple[str, ...]
+    intervals: tuple[tuple[float, float] | None, ...]
+
+    @property
+    def largest(self) -> float:
+        """What the scale of the chart goes up to."""
+        ends = [one[1] for one in self.intervals if one is not None]
+        return max([value for value in self.values if value is not None] + ends, default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

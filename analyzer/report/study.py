@@ -7,7 +7,7 @@ counts. Draws nothing.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -62,15 +62,7 @@ class Study:
     @cached_property
     def comparison(self) -> Comparison:
         """Recording and outcomes, measure by measure."""
-        found = compared(self.outcomes, self.timeline)
-        if self.baseline is None:
-            return found
-        errors = {
-            error.measure.name: error.error_percent
-            for error in self.baseline.errors
-            if error.error_percent is not None
-        }
-        return replace(found, errors_percent=errors)
+        return compared(self.outcomes, self.timeline, self.baseline)
 
     @cached_property
     def baseline(self) -> BaselineError | None:

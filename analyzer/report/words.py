@@ -100,6 +100,26 @@ def figure(value: float | None, unit: str) -> str:
     return significant(value)
 
 
+def between(ends: tuple[float, float] | None, unit: str) -> str:
+    """An interval of a figure; empty where there is none or it has no width."""
+    if ends is None or ends[0] == ends[1]:
+        return ""
+    return f"{figure(ends[0], unit)} to {figure(ends[1], unit)}"
+
+
+def percent_between(low: float | None, high: float | None) -> str:
+    """An interval of a signed difference, as in ``+1.2 to +3.4 %``; empty where it has no width."""
+    if low is None or high is None or low == high:
+        return ""
+    first, last = percent(low, signed=True), percent(high, signed=True)
+    return f"{first.removesuffix(f'{NARROW_SPACE}%')} to {last}"
+
+
+def beside(text: str, interval: str) -> str:
+    """A figure with its interval in brackets, where it has one."""
+    return f"{text} ({interval})" if interval else text
+
+
 def plural(number: float, singular: str, many: str = "") -> str:
     """``3 commands``, ``1 command``, ``no command``: the number with its noun."""
     noun = singular if round(number) == 1 else (many or f"{singular}s")

@@ -215,7 +215,29 @@ METRICS = Table(
         Column("metric", "text", "Name of the figure (docs/tables.md lists them)."),
         Column("value", "float64", "The figure.", null="withheld, see the reason"),
         Column("unit", "text", "Its unit."),
+        Column(
+            "low",
+            "float64",
+            "Lower end of its interval, in which 90 % of further runs would lie as far as repeats show; the "
+            "error of the model is not in it. Both ends are the figure where it depends on no chance.",
+            null="withheld, or the replay was not repeated",
+        ),
+        Column("high", "float64", "Upper end, likewise.", null="withheld, or the replay was not repeated"),
         Column("withheld", "text", "Why the figure is not given.", null="it is given"),
+    ),
+)
+
+REPEATS = Table(
+    "repeats",
+    "one figure of one repeat: the same scenario with what is uncertain drawn anew",
+    (
+        Column(
+            "repeat",
+            "int32",
+            "Number of the repeat, from 1; outcomes whose manifests name the same draws drew the same.",
+        ),
+        Column("metric", "text", "Name of the figure, as in metrics."),
+        Column("value", "float64", "The figure.", null="withheld in this repeat"),
     ),
 )
 
@@ -226,4 +248,5 @@ OUTCOME_TABLES: tuple[Table, ...] = (
     OUTCOME_INCIDENTS,
     UTILISATION,
     METRICS,
+    REPEATS,
 )

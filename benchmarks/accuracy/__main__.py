@@ -21,9 +21,18 @@ from rich.table import Table
 
 import analyzer
 from analyzer.errors import UnusableInputError
+from analyzer.intervals import LEVEL
 from benchmarks.accuracy.errors_page import write_page
 from benchmarks.accuracy.measured import Run, runs_in
-from benchmarks.accuracy.predictions import BOUNDS, SHARE, FromOneCapture, Prediction, predicted_from, ranking
+from benchmarks.accuracy.predictions import (
+    BOUNDS,
+    SHARE,
+    FromOneCapture,
+    Prediction,
+    coverage_percent,
+    predicted_from,
+    ranking,
+)
 
 TITLES = {
     "iops": "IOPS %",
@@ -78,6 +87,23 @@ def _median_and_worst(predictions: Sequence[Prediction], name: str) -> str:
     return f"[{color}]{median} / {worst}[/{color}]"
 
 
+def coverage(found: Sequence[FromOneCapture]) -> Table:
+    """How many measured outcomes lie in their intervals, for each workload and over all."""
+    title = f"Measured outcomes inside the interval, in percent (nominal {100 * LEVEL:.0f})"
+    headings = (heading.removesuffix(" %") for heading in TITLES.values())
+    table = Table("workload", "predictions", *headings, title=title, title_justify="left")
+    for workload in [*sorted({one.source.workload for one in found}), ""]:
+        mine = [
+            prediction
+            for one in found
+            if workload in ("", one.source.workload)
+            for prediction in one.predictions
+        ]
+        cells = [f"{coverage_percent(mine, name):.0f}" for name in TITLES]
+        table.add_row(workload or "all", str(len(mine)), *cells)
+    return table
+
+
 def baselines(found: Sequence[FromOneCapture]) -> Table:
     """How well each capture's own replay fits it."""
     table = Table("capture", "fit", "IOPS %", "p50 %", "p99 %", "given besides")
@@ -121,7 +147,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not found:
         console.print("No workload has a capture and another run to predict.")
         return 2
-    console.print(baselines(found), worst(found, 10**6 if options.all else 20), summary(found), sep="\n")
+    listed = worst(found, 10**6 if options.all else 20)
+    console.print(baselines(found), listed, summary(found), coverage(found), sep="\n")
     if options.output is not None:
         write_page(found, options.output)
         console.print(f"Page written to {options.output}")

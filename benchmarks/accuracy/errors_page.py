@@ -11,9 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from analyzer.intervals import LEVEL
 from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
 from analyzer.report.render import Head, panels_of, render
-from benchmarks.accuracy.predictions import BOUNDS, SHARE, FromOneCapture, Prediction, ranking
+from benchmarks.accuracy.predictions import (
+    BOUNDS,
+    SHARE,
+    FromOneCapture,
+    Prediction,
+    coverage_percent,
+    ranking,
+)
 
 COLORS = ("series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7", "series-8")
 NAMES = {
@@ -27,7 +35,7 @@ NAMES = {
 def write_page(found: Sequence[FromOneCapture], path: Path) -> Path:
     """Write the page and give its path."""
     head = Head("Predictions against reality", (f"{len(found)} captures",), "", "")
-    text = render(panels_of([(head, (_predictions(found), _baselines(found)), {})]))
+    text = render(panels_of([(head, (_predictions(found), _coverage(found), _baselines(found)), {})]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
@@ -45,6 +53,34 @@ def _predictions(found: Sequence[FromOneCapture]) -> Section:
     )
     blocks = (*(_scatter(flat, name) for name in ("iops", "lat_p50_ms", "lat_p99_ms")), _table(flat))
     return Section("predictions", "Predictions", "How near do predictions come?", answer, blocks)
+
+
+def _coverage(found: Sequence[FromOneCapture]) -> Section:
+    """How many measured outcomes lie in the interval of their prediction."""
+    flat = [prediction for one in found for prediction in one.predictions]
+    nominal = 100 * LEVEL
+    headings = (
+        Heading("Workload"),
+        Heading("Predictions", Align.NUMBER),
+        *(Heading(f"{label}, inside", Align.NUMBER) for label in NAMES.values()),
+    )
+    rows = []
+    for workload in [*sorted({one.run.workload for one in flat}), ""]:
+        mine = [one for one in flat if workload in ("", one.run.workload)]
+        shares = [coverage_percent(mine, name) for name in NAMES]
+        rows.append(
+            (
+                Cell(workload or "all"),
+                Cell(str(len(mine)), float(len(mine))),
+                *(Cell(f"{share:.0f} %", share, "good" if share >= nominal else "bad") for share in shares),
+            )
+        )
+    inside = [
+        f"{coverage_percent(flat, name):.0f} % of the measured {label}" for name, label in NAMES.items()
+    ]
+    answer = f"Inside intervals that are to hold {nominal:.0f} % lie {', '.join(inside)}."
+    table = Table("coverage", "Measured outcomes inside the interval", headings, tuple(rows))
+    return Section("coverage", "Intervals", "Do the intervals hold what was measured?", answer, (table,))
 
 
 def _scatter(flat: Sequence[Prediction], name: str) -> Figure:
@@ -68,12 +104,17 @@ def _scatter(flat: Sequence[Prediction], name: str) -> Figure:
     )
 
 
+def _tone(one: Prediction, name: str) -> str:
+    return "good" if one.is_covered(name) else "bad"
+
+
 def _table(flat: Sequence[Prediction]) -> Table:
     headings = (
         Heading("From the capture of"),
         Heading("Predicted"),
         *(Heading(f"{label}, measured", Align.NUMBER) for label in NAMES.values()),
         *(Heading(f"{label}, error", Align.NUMBER) for label in NAMES.values()),
+        *(Heading(f"{label}, interval", Align.NUMBER) for label in NAMES.values()),
         Heading("Given besides"),
     )
     rows = []
@@ -87,12 +128,17 @@ def _table(flat: Sequence[Prediction]) -> Table:
             )
             for name in NAMES
         ]
+        inside = [
+            Cell("{:.4g} to {:.4g}".format(*one.intervals[name]), one.intervals[name][0], _tone(one, name))
+            for name in NAMES
+        ]
         rows.append(
             (
                 Cell(one.source),
                 Cell(one.run.configuration),
                 *measured,
                 *errors,
+                *inside,
                 Cell(", ".join(one.asked)),
             )
         )

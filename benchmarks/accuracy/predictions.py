@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.baseline import BaselineError, baseline_error
+from analyzer.comparison.compare import Comparison, compared
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
@@ -26,6 +27,15 @@ from benchmarks.accuracy.measured import Run
 
 FIGURES = ("iops", "mb_per_s", "lat_p50_ms", "lat_p99_ms", "share_commands_path0")
 SHARE = "share_commands_path0"
+MEASURE_OF = {
+    "iops": "iops",
+    "mb_per_s": "bytes_per_s",
+    "lat_p50_ms": "latency_ns_p50",
+    "lat_p99_ms": "latency_ns_p99",
+}
+"""The measure whose interval a figure takes, moved by what the figure differs from it."""
+ROUNDING = 5e-5
+"""Half of the last digit of a measured share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +62,15 @@ class Prediction:
     source: str
     run: Run
     figures: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
     asked: tuple[str, ...]
     """What had to be given besides the capture, in words."""
+
+    def is_covered(self, name: str) -> bool:
+        """Whether what was measured lies in the interval."""
+        low, high = self.intervals[name]
+        slack = ROUNDING if name == SHARE else 0.0
+        return low - slack <= self.run.median(name) <= high + slack
 
     def error(self, name: str) -> float:
         """In percent of what was measured; of a share the difference."""
@@ -91,16 +108,39 @@ def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> From
     scenarios = [scenario_of("as-recorded")]
     scenarios += [scenario_of(run.words, links=_links(source, run)) for run in runs]
     outcomes = replay_all(timeline, scenarios, given=given_by(settings))
-    return FromOneCapture(
-        source,
-        baseline_error(outcomes[0], timeline),
-        tuple(outcomes[0].manifest["calibration"]),
-        settings,
-        tuple(
-            Prediction(source.name, run, figures_of(outcome), (*settings, *_asked(source, run)))
-            for run, outcome in zip(runs, outcomes[1:], strict=True)
-        ),
-    )
+    baseline = baseline_error(outcomes[0], timeline)
+    comparison = compared(outcomes, timeline, baseline)
+    predictions = []
+    for place, run in enumerate(runs, start=1):
+        figures = figures_of(outcomes[place])
+        intervals = _intervals(figures, outcomes[place], comparison, place)
+        predictions.append(
+            Prediction(source.name, run, figures, intervals, (*settings, *_asked(source, run)))
+        )
+    calibration = tuple(outcomes[0].manifest["calibration"])
+    return FromOneCapture(source, baseline, calibration, settings, tuple(predictions))
+
+
+def _intervals(
+    figures: dict[str, float], outcome: Outcome, comparison: Comparison, place: int
+) -> dict[str, tuple[float, float]]:
+    """The interval of each figure: as of its measure, with the model's error; of a share as it is."""
+    found = {}
+    for name, measure in MEASURE_OF.items():
+        value, ends = comparison.row(measure).values[place], comparison.interval(measure, place)
+        assert value
+        assert ends is not None
+        found[name] = figures[name] * ends[0] / value, figures[name] * ends[1] / value
+    metrics = {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
+    share = metrics["path_0_request_share"]
+    moved = figures[SHARE] - share["value"]
+    found[SHARE] = share["low"] + moved, share["high"] + moved
+    return found
+
+
+def coverage_percent(predictions: Sequence[Prediction], name: str) -> float:
+    """The share of measured outcomes that lie in the interval of their prediction, in percent."""
+    return 100 * float(np.mean([one.is_covered(name) for one in predictions]))
 
 
 def _settings(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzer.comparison.compare import compare, compared, difference_percent, distinct_labels
+from analyzer.comparison.compare import compare, compared, distinct_labels
+from analyzer.comparison.differences import difference_percent
 from analyzer.measures import MEASURES
 from analyzer.tables.folder import Outcome
 from tests.made import make_outcome, make_timeline
@@ -42,12 +43,19 @@ def test_the_frame_holds_every_measure_with_unit_and_direction():
         "recording",
         "as-recorded",
         "mcs:2/round-robin",
-        "as-recorded difference %",
+        "as-recorded low",
+        "as-recorded high",
+        "mcs:2/round-robin low",
+        "mcs:2/round-robin high",
         "mcs:2/round-robin difference %",
+        "mcs:2/round-robin difference low %",
+        "mcs:2/round-robin difference high %",
+        "mcs:2/round-robin is apart",
     ]
     assert frame.loc["iops", "better"] == "higher"
     assert frame.loc["latency_ns_p99", "unit"] == "ns"
     assert frame.attrs["reference"] == "as-recorded"
+    assert frame.attrs["level"] == 0.9
 
 
 def test_without_a_timeline_there_is_no_recording_column():
@@ -87,7 +95,7 @@ def test_a_withheld_figure_keeps_its_reason():
     reasons = metrics.column("withheld").to_pylist()
     values[names.index("iops")], reasons[names.index("iops")] = None, "too short"
     replaced = metrics.set_column(1, metrics.schema.field(1), [values]).set_column(
-        3, metrics.schema.field(3), [reasons]
+        5, metrics.schema.field(5), [reasons]
     )
     row = compared([Outcome({**outcome.arrow, "metrics": replaced}, outcome.manifest)]).row("iops")
     assert row.values == (None,)

@@ -10,7 +10,7 @@ import pytest
 
 from analyzer.errors import UnusableInputError
 from analyzer.replay.made import made_workload
-from analyzer.replay.run import compiled
+from analyzer.replay.rules import compiled
 from analyzer.replay.words import scenario_of
 from tests.replay.played import played
 

@@ -7,7 +7,7 @@ import pytest
 
 from analyzer.replay.policies import POLICIES, POLICY_BY_NAME
 from analyzer.replay.policies.interface import PathRequest, PathStates
-from analyzer.replay.run import compiled
+from analyzer.replay.rules import compiled
 
 REQUEST = PathRequest(0, 0, 0, 4096, 0, 2, 0)
 

@@ -123,8 +123,9 @@ def test_an_error_of_the_model_is_the_doubt_of_every_difference():
     outcomes = (make_outcome(timeline, "as-recorded", faster=1.25), make_outcome(timeline, faster=1.35))
     outcomes[0].manifest["is_baseline"] = True
     difference = Study(timeline, outcomes).comparison.difference("latency_ns_p50", 1)
-    assert difference.doubt_percent == pytest.approx(20, abs=1)
     assert difference.percent == pytest.approx(-7.4, abs=0.5)
+    assert difference.high_percent - difference.percent == pytest.approx(20, abs=1)
+    assert difference.holds_zero
     assert not difference.is_apart
 
 

@@ -115,7 +115,7 @@ class Trial:
         for batch in ([one for one in asked if not one.like_links] + [FIRST_LINK] * bool(alike), alike):
             missing = [one for one in dict.fromkeys(map(self._same, batch)) if one not in self._replayed]
             if missing:
-                outcomes = replay_each(self.timeline, [self._scenario(one) for one in missing])
+                outcomes = replay_each(self.timeline, [self._scenario(one) for one in missing], repeats=0)
                 for one, outcome in zip(missing, outcomes, strict=True):
                     self._replayed[one] = self._kept(one, outcome)
                     done += 1

@@ -1,6 +1,6 @@
 """The same workload under other policies: small multiples, differences to the baseline, and the paths.
 
-Decides which measures get a small chart, and says which differences lie within the model's own error.
+Decides which measures get a small chart, and shows with every figure the interval that it carries.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.compare import MeasureRow
+from analyzer.comparison.differences import Difference
 from analyzer.comparison.request_columns import replayed_part, replayed_requests
 from analyzer.report.advice import advice_of, is_doubtful
 from analyzer.report.blocks import (
@@ -40,7 +41,17 @@ from analyzer.report.sections.latency import (
     distribution,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import MISSING, bit_rate, figure, percent, sentence, shortened
+from analyzer.report.words import (
+    MISSING,
+    beside,
+    between,
+    bit_rate,
+    figure,
+    percent,
+    percent_between,
+    sentence,
+    shortened,
+)
 from analyzer.tables.folder import Outcome
 
 _CHARTS = {
@@ -68,6 +79,7 @@ def build(study: Study) -> Section | None:
         (
             *_advice(study),
             _multiples(study),
+            _replays(study),
             _table(study),
             *_pairs(study),
             _curves(study),
@@ -101,34 +113,63 @@ def _pairs(study: Study) -> tuple[Table, ...]:
     headings = (
         Heading("Replay"),
         Heading("Against"),
-        *(Heading(word, Align.NUMBER, "Difference, and how far it may be off.") for word in _PAIRED.values()),
+        *(
+            Heading(word, Align.NUMBER, "Difference, and the interval it lies in.")
+            for word in _PAIRED.values()
+        ),
     )
     rows = []
     for first, second in combinations(range(min(len(labels), _PAIRED_OUTCOMES)), 2):
-        cells = []
-        for name in _PAIRED:
-            found = study.comparison.difference(name, second, first)
-            doubt = f"\u00b1{percent(found.doubt_percent)}"
-            if found.percent is None:
-                cells.append(Cell(MISSING))
-            elif found.is_apart:
-                better = study.comparison.row(name).measure.better
-                tone = "good" if (found.percent > 0) == (better == "higher") else "bad"
-                cells.append(Cell(f"{percent(found.percent, signed=True)} {doubt}", found.percent, tone))
-            else:
-                cells.append(Cell(f"cannot be told apart ({doubt})", found.percent))
-        rows.append(
-            (
-                Cell(shortened(labels[second], 40), float(second), color=series_color(second)),
-                Cell(shortened(labels[first], 40), float(first), color=series_color(first)),
-                *cells,
-            )
-        )
+        cells = [_difference_cell(study, name, second, first) for name in _PAIRED]
+        rows.append((_label_cell(study, second), _label_cell(study, first), *cells))
     left_out = len(labels) - _PAIRED_OUTCOMES
-    note = "The interval is as wide as the model errs on the recording itself, at least 1 %."
+    note = "Repeats that drew the same are set against each other, so that what befalls both cancels."
     if left_out > 0:
         note += f" Of {len(labels)} replays the first {_PAIRED_OUTCOMES} are paired."
     return (Table("pairs", "Every two replays against each other", headings, tuple(rows), note=note),)
+
+
+def _label_cell(study: Study, place: int) -> Cell:
+    label = shortened(study.comparison.labels[place], 40)
+    return Cell(label, float(place), color=series_color(place))
+
+
+def _difference_cell(study: Study, name: str, place: int, against: int | None = None) -> Cell:
+    """A difference with its interval, or that it is none."""
+    found = study.comparison.difference(name, place, against)
+    if found.percent is None:
+        return Cell(MISSING)
+    interval = percent_between(found.low_percent, found.high_percent)
+    if not found.is_apart:
+        return Cell(beside("cannot be told apart", interval), found.percent)
+    tone = _tone_of(found, study.comparison.row(name).measure.better)
+    return Cell(beside(percent(found.percent, signed=True), interval), found.percent, tone)
+
+
+def _replays(study: Study) -> Table:
+    """One row for each replay, so that a click on a heading ranks them."""
+    comparison = study.comparison
+    headings = [Heading("Replay")]
+    for word in _PAIRED.values():
+        headings.append(Heading(word, Align.NUMBER, "In brackets the interval."))
+        headings.append(Heading(f"against {comparison.reference}", Align.NUMBER, f"Difference in {word}."))
+    rows = []
+    for place, label in enumerate(comparison.labels):
+        cells = [_label_cell(study, place)]
+        for name in _PAIRED:
+            cells.append(_figure_cell(study, comparison.row(name), place))
+            is_reference = label == comparison.reference
+            cells.append(Cell(MISSING) if is_reference else _difference_cell(study, name, place))
+        rows.append(tuple(cells))
+    caption = "Every replay with its intervals"
+    return Table("replays", caption, tuple(headings), tuple(rows), note=comparison.meaning)
+
+
+def _figure_cell(study: Study, row: MeasureRow, place: int) -> Cell:
+    """A figure with its interval."""
+    unit, value = row.measure.unit, row.values[place]
+    interval = between(study.comparison.interval(row.measure.name, place), unit)
+    return Cell(beside(figure(value, unit), interval), value)
 
 
 def answer(study: Study) -> str:
@@ -147,14 +188,16 @@ def answer(study: Study) -> str:
         ]
         gain, best = max(rated, default=(0.0, 0))
         if gain > 0:
-            change = percent(row.differences_percent[best], signed=True)
+            found = comparison.difference(name, best)
+            interval = percent_between(found.low_percent, found.high_percent)
+            change = beside(percent(found.percent, signed=True), interval)
             parts.append(f"the {word} has {comparison.labels[best]}, {change} against {comparison.reference}")
         elif rated:
             parts.append(f"no policy has a {_BETTER[name]} than {comparison.reference}")
     if not parts:
         return (
-            f"No policy differs from {comparison.reference} in throughput or p99 latency by more than the "
-            "model's own error."
+            f"No policy differs from {comparison.reference} in throughput or p99 latency by more than chance "
+            "and the model's own error."
         )
     return sentence("; ".join(parts))
 
@@ -173,10 +216,13 @@ def _colors(study: Study) -> tuple[str, ...]:
 
 
 def _tone(study: Study, row: MeasureRow, place: int) -> str:
-    difference = row.differences_percent[place]
-    if difference is None or not row.measure.better or not study.is_apart(row.measure.name, place):
+    return _tone_of(study.comparison.difference(row.measure.name, place), row.measure.better)
+
+
+def _tone_of(found: Difference, better: str) -> str:
+    if found.percent is None or not better or not found.is_apart:
         return ""
-    return "good" if (difference > 0) == (row.measure.better == "higher") else "bad"
+    return "good" if (found.percent > 0) == (better == "higher") else "bad"
 
 
 def _multiples(study: Study) -> Multiples:
@@ -192,19 +238,25 @@ def _multiples(study: Study) -> Multiples:
                 (figure(row.recorded, unit), *(figure(value, unit) for value in row.values)),
                 (row.recorded, *row.values),
                 ("", *tones),
+                (None, *(_bar(study.comparison.interval(name, place)) for place in range(len(tones)))),
             )
         )
     return Multiples(
         "multiples",
         "The recording and each replay, measure by measure",
-        "Bars for the recording and each replay, one small chart per measure; the table below has "
-        "all numbers.",
+        "Bars for the recording and each replay with their intervals, one small chart per measure; the table "
+        "below has all numbers.",
         _labels(study),
         _colors(study),
         tuple(charts),
-        "A green (better) or orange (worse) figure differs from the reference by more than the "
-        "model's own error.",
+        "A green (better) or orange (worse) figure can be told apart from the reference: its difference "
+        "exceeds chance and the model's own error. Thin lines are the intervals.",
     )
+
+
+def _bar(interval: tuple[float, float] | None) -> tuple[float, float] | None:
+    """An interval as an error bar; one without width is none."""
+    return None if interval is None or interval[0] == interval[1] else interval
 
 
 def _table(study: Study) -> Table:
@@ -226,7 +278,7 @@ def _table(study: Study) -> Table:
             Cell(figure(row.recorded, unit), row.recorded),
         ]
         for place, label in enumerate(comparison.labels):
-            cells.append(Cell(figure(row.values[place], unit), row.values[place]))
+            cells.append(_figure_cell(study, row, place))
             if label != comparison.reference:
                 difference = row.differences_percent[place]
                 cells.append(Cell(percent(difference, signed=True), difference, _tone(study, row, place)))
