@@ -90,6 +90,29 @@ def test_replay_json_holds_baseline_and_differences() -> None:
     assert document["reference"] == "as-recorded"
     assert [outcome["label"] for outcome in document["outcomes"]] == ["as-recorded", "single/-"]
     assert set(document["baseline"]["errors_percent"]) >= {"iops", "latency_ns_p50", "latency_ns_p99"}
+    assert (document["interval"]["level"], document["interval"]["repeats"]) == (0.9, 18)
+    baseline, other = document["outcomes"]
+    low, high = other["intervals"]["iops"]
+    assert low < other["measures"]["iops"] < high
+    assert baseline["differences"] is None
+    found = other["differences"]["iops"]
+    assert found["low_percent"] <= found["percent"] <= found["high_percent"]
+    assert found["percent"] == other["differences_percent"]["iops"]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_comparison_keeps_its_intervals_whole_on_any_terminal(columns: int) -> None:
+    """No figure is cut: each line of the table fits, and the interval of IOPS stands as --json has it."""
+    policy = "mpio:2/least-queue-depth"
+    arguments = ["replay", capture_path(MCS), "--with", policy, "--repeats", "4"]
+    shown = run(arguments, columns=columns).stdout
+    document = json.loads(run([*arguments, "--json"]).stdout)
+    low, high = document["outcomes"][1]["intervals"]["iops"]
+    lines = shown[shown.index("Comparison") :].splitlines()
+    assert all(len(line) <= columns for line in lines)
+    place = next(place for place, line in enumerate(lines) if line.startswith(policy))
+    assert f"{low:,.0f}…{high:,.0f}" in lines[place + 1]
+    assert " ".join(document["interval"]["meaning"].split()) in " ".join(shown.split())
 
 
 def test_the_same_seed_prints_the_same() -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from analyzer.comparison.compare import compare, compared, distinct_labels
-from analyzer.comparison.differences import difference_percent
 from analyzer.measures import MEASURES
 from analyzer.tables.folder import Outcome
 from tests.made import make_outcome, make_timeline
@@ -78,12 +77,6 @@ def test_equal_labels_are_told_apart():
     two.manifest["pacing"] = "recorded"
     assert distinct_labels([one, two]) == ("mcs:2/x (closed)", "mcs:2/x (recorded)")
     assert distinct_labels([one, three]) == ("mcs:2/x (closed)", "mcs:2/x (closed) #2")
-
-
-def test_no_ratio_without_a_reference():
-    assert difference_percent(1.0, 0.0) is None
-    assert difference_percent(None, 2.0) is None
-    assert difference_percent(3.0, 2.0) == pytest.approx(50)
 
 
 def test_a_withheld_figure_keeps_its_reason():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 import analyzer
 from analyzer.comparison.baseline import baseline_error
+from analyzer.comparison.compare import compared
 from analyzer.errors import UnusableInputError
 from analyzer.replay.given import given_by
 from analyzer.replay.run import replay_all
@@ -138,6 +140,11 @@ def test_a_lossy_capture_says_how_much_it_lacks(tmp_path):
     assert timeline.values("connections", "lost_bytes").sum() > 0
     outcome = analyzer.replay(timeline, "as-recorded")
     assert "The recorder missed" in outcome.manifest["assumptions"][0]
+    error = baseline_error(outcome, timeline).error_percent("iops")
+    chance = next(row for row in outcome.arrow["metrics"].to_pylist() if row["metric"] == "iops")
+    low, high = compared([outcome], timeline).interval("iops", 0)
+    assert chance["low"] - low == pytest.approx(abs(error) / 100 * chance["value"])
+    assert high - chance["high"] == pytest.approx(abs(error) / 100 * chance["value"])
 
 
 def test_a_capture_of_one_direction_is_refused_with_its_reason():
@@ -154,7 +161,7 @@ def test_half_a_session_says_that_commands_are_missing():
 
 def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
     from benchmarks.accuracy.measured import runs_in
-    from benchmarks.accuracy.predictions import predicted_from
+    from benchmarks.accuracy.predictions import coverage_percent, predicted_from
 
     runs = {run.name: run for run in runs_in(Path(TRACES / "whatif"))}
     source = runs[NAME]
@@ -163,3 +170,9 @@ def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
     for prediction in found.predictions:
         assert abs(prediction.error("iops")) < 15
         assert abs(prediction.error("share_commands_path0")) < 0.05
+        low, high = prediction.intervals["iops"]
+        assert low < prediction.figures["iops"] < high
+        assert prediction.is_covered("iops")
+    beside = replace(found.predictions[0], intervals={"iops": (1.0, 2.0)})
+    assert not beside.is_covered("iops")
+    assert coverage_percent([*found.predictions, beside], "iops") == pytest.approx(200 / 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import analyzer
+from analyzer.replay.run import replay_all
 from analyzer.report.blocks import AxisKind, Lines, Multiples, Section, Shape, Topology
 from analyzer.report.page import sections
 from analyzer.report.sections import (
@@ -20,9 +22,10 @@ from analyzer.report.sections import (
     worst,
 )
 from analyzer.report.study import Study
-from analyzer.report.words import MISSING, NARROW_SPACE
+from analyzer.report.words import MISSING, NARROW_SPACE, between
 from analyzer.tables.timeline_tables import PDUS
 from tests.made import BEGIN_NS, make_outcome, make_timeline, null_where
+from tests.real import capture_path
 from tests.report.described import with_column, with_diagnostics, with_events, with_incident
 
 
@@ -333,6 +336,26 @@ def test_the_comparison_shows_every_outcome_beside_the_recording():
     assert median.values[2] == pytest.approx(median.values[0] / 2, rel=1e-3)
     assert median.tones == ("", "", "good")
     assert built["validity"].answer.startswith("The model reproduces the recording well")
+
+
+def test_the_comparison_shows_intervals_where_replays_were_repeated():
+    """As error bars, in the tables, and in words; a count without chance has none."""
+    timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt"))
+    study = Study(timeline, tuple(replay_all(timeline, ["as-recorded", "mcs:2/least-queue-depth"])))
+    section = next(one for one in sections(study) if one.name == "comparison")
+    (multiples,) = [block for block in section.blocks if isinstance(block, Multiples)]
+    chart = next(chart for chart in multiples.charts if chart.title == "Commands per second")
+    low, high = chart.intervals[2]
+    assert low < chart.values[2] < high <= chart.largest
+    assert chart.intervals[0] is None, "the recording is as it is"
+    tables = {table.name: table for table in section.tables()}
+    replayed = tables["replays"].rows[1]
+    assert replayed[1].text.endswith(f"({between((low, high), 'requests/s')})")
+    assert " to " in replayed[2].text
+    assert study.comparison.meaning == tables["replays"].note
+    requests = tables["comparison"].rows[0]
+    assert "(" not in requests[2].text
+    assert any(line.text == study.comparison.meaning for line in section.blocks[0].lines)
 
 
 def test_a_policy_within_the_models_own_error_is_not_told_apart():
