@@ -246,6 +246,11 @@ def _pdus(tasks: dict[str, Any], count: int) -> pa.Table:
     length = np.where(
         from_target == is_read, np.asarray(tasks["expected_bytes"], np.int32)[of_task], np.int32(0)
     )
+    connection = np.asarray(tasks["connection_index"], np.int32)[of_task]
+    answered = np.zeros(2 * count, np.uint32)
+    for index in np.unique(connection):
+        mine = connection == index
+        answered[mine] = np.cumsum(from_target[mine])
     return PDUS.build(
         {
             "pdu_index": np.arange(2 * count),
@@ -253,20 +258,20 @@ def _pdus(tasks: dict[str, Any], count: int) -> pa.Table:
             "time_last_ns": both[order],
             "file_index": np.zeros(2 * count, np.int32),
             "packet": np.arange(1, 2 * count + 1),
-            "connection_index": np.asarray(tasks["connection_index"], np.int32)[of_task],
+            "connection_index": connection,
             "from_target": from_target,
             "opcode": np.where(~from_target, 0x01, np.where(is_read, 0x25, 0x21)).astype(np.uint8),
             "is_immediate": np.zeros(2 * count, bool),
             "is_final": np.ones(2 * count, bool),
-            "flags": np.full(2 * count, 0x80, np.uint8),
+            "flags": np.where(from_target & is_read, 0x81, 0x80).astype(np.uint8),
             "lun": null_where(np.ones(2 * count, np.uint64), from_target),
             "initiator_task_tag": np.asarray(tasks["initiator_task_tag"], np.uint32)[of_task],
             "target_transfer_tag": null_where(zeros, nothing),
             "cmd_sn": null_where(cmd_sn, from_target),
-            "stat_sn": null_where(zeros, ~from_target),
+            "stat_sn": null_where(answered, ~from_target),
             "exp_cmd_sn": null_where(cmd_sn + np.uint32(1), ~from_target),
             "max_cmd_sn": null_where(cmd_sn + np.uint32(64), ~from_target),
-            "exp_stat_sn": null_where(zeros, from_target),
+            "exp_stat_sn": null_where(answered + np.uint32(1), from_target),
             "data_sn": null_where(zeros, ~(from_target & is_read)),
             "buffer_offset": null_where(zeros, ~(from_target & is_read)),
             "desired_bytes": null_where(zeros, nothing),

@@ -40,6 +40,8 @@ def claims(
         rows.append([plain(claim), plain(finding.judgement.verdict.value), plain(reason)])
     columns = [("claim", ""), ("verdict", ""), ("why", "")]
     output_console().print(table("Claims tried on this recording", columns, rows))
+    for excerpt in dict.fromkeys(finding.excerpt for finding in findings if finding.excerpt):
+        output_console().print(excerpt)
 
 
 def tried(timeline: Timeline, seed: int) -> tuple[Finding, ...]:
@@ -65,6 +67,7 @@ def as_document(finding: Finding) -> dict[str, Any]:
         "verdict": finding.judgement.verdict.value,
         "reason": finding.judgement.reason,
         "caveat": finding.caveat,
+        "excerpt": finding.excerpt,
         "numbers": [
             {"label": number.label, "value": number.value, "unit": number.unit}
             for number in finding.judgement.numbers

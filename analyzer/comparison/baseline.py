@@ -147,7 +147,9 @@ def _sentence(fit: Fit, errors: tuple[MeasureError, ...]) -> str:
         "latency_ns_p90": "p90 latency",
         "latency_ns_p99": "p99 latency",
     }
-    parts = [f"{word} {_signed(by_name[name])}" for name, word in words.items() if by_name[name] is not None]
+    parts = [
+        f"{word} {signed_percent(by_name[name])}" for name, word in words.items() if by_name[name] is not None
+    ]
     numbers = f": the replay as recorded is off by {', '.join(parts)}" if parts else ""
     return f"{_MEANING[fit]}{numbers}."
 
@@ -176,6 +178,7 @@ def _likely_cause(outcome: Outcome, timeline: Timeline) -> str:
     return f" Likely cause: not told by the capture: {', '.join(unsure)}." if unsure else ""
 
 
-def _signed(percent: float | None) -> str:
+def signed_percent(percent: float | None) -> str:
+    """With its sign and one decimal, ``±0.0`` where it rounds to nothing; None counts as 0."""
     text = f"{percent or 0.0:+.1f}\u00a0%"
     return text.replace("-", "\N{MINUS SIGN}").replace("+0.0", "±0.0").replace("\N{MINUS SIGN}0.0", "±0.0")

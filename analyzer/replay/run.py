@@ -179,8 +179,18 @@ def replay_each(
     repeats: int | None = None,
 ) -> Iterator[Outcome]:
     """The same, one after the other: no more outcomes than cores are held for who takes them."""
+    yield from replay_from(timeline, calibration_of(timeline, given), scenarios, repeats)
+
+
+def replay_from(
+    timeline: Timeline,
+    calibration: Calibration,
+    scenarios: Sequence[Scenario],
+    repeats: int | None = None,
+) -> Iterator[Outcome]:
+    """The same from what was taken from the timeline before."""
     prepare(scenarios)
-    yield from _each(timeline, calibration_of(timeline, given), scenarios, repeats)
+    yield from _each(timeline, calibration, scenarios, repeats)
 
 
 def _each(

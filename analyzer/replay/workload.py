@@ -219,22 +219,12 @@ def with_neighbours(workload: Workload, count: int) -> Workload:
     source, number = source[order], number[order]
     place = np.full((count + 1, len(workload)), NONE, np.int32)
     place[number, source] = np.arange(len(source), dtype=np.int32)
-    columns: dict[str, Any] = {
-        name: value[source]
-        for name in workload.__slots__
-        if isinstance(value := getattr(workload, name), np.ndarray)
-    }
+    columns = _rows(workload, source)
     is_made = number > 0
     columns["host"] = np.where(is_made, len(workload.hosts) + number - 1, columns["host"]).astype(np.int32)
     columns["lun_index"] = (columns["lun_index"] + number * workload.luns).astype(np.int32)
     before = workload.pacing.predecessor[source]
     after = np.where(before == NONE, NONE, place[number, np.maximum(before, 0)]).astype(np.int32)
-    pacing = Pacing(
-        after,
-        workload.pacing.think_ns[source],
-        workload.pacing.is_exact[source],
-        workload.pacing.issued_ns[source],
-    )
     made = tuple(replace(workload.hosts[0], name=f"neighbour {one + 1}") for one in range(count))
     said = f"{count} more initiators ask for the same as the first, over links of their own."
     return replace(
@@ -244,9 +234,50 @@ def with_neighbours(workload: Workload, count: int) -> Workload:
         queue_depth=replace(workload.queue_depth, depth=None),
         hosts=(*workload.hosts, *made),
         luns=workload.luns * (count + 1),
-        pacing=pacing,
+        pacing=_pacing_rows(workload.pacing, source, after),
         assumptions=(*workload.assumptions, said),
         neighbours=count,
+    )
+
+
+def _rows(workload: Workload, source: Int64s) -> dict[str, Any]:
+    """Some rows of every column."""
+    return {
+        name: value[source]
+        for name in workload.__slots__
+        if isinstance(value := getattr(workload, name), np.ndarray)
+    }
+
+
+def _pacing_rows(pacing: Pacing, source: Int64s, predecessor: Int32s) -> Pacing:
+    """Some rows of a pacing, with the places that those they waited for have among them."""
+    return Pacing(predecessor, pacing.think_ns[source], pacing.is_exact[source], pacing.issued_ns[source])
+
+
+def excerpt_around(workload: Workload, moment_ns: int, most: int) -> Workload:
+    """The ``most`` requests asked for around ``moment_ns`` (ns since the epoch), or all where they are fewer.
+
+    They follow one another in order of issue; one that waited for a request before them is asked for at its
+    recorded time.
+    """
+    count = len(workload)
+    if count <= most:
+        return workload
+    middle = int(np.searchsorted(workload.issued_ns, moment_ns - workload.begin_ns))
+    first = int(np.clip(middle - most // 2, 0, count - most))
+    source = np.arange(first, first + most)
+    columns = _rows(workload, source)
+    begin_ns = int(columns["issued_ns"][0])
+    columns["issued_ns"] = columns["issued_ns"] - begin_ns
+    before = workload.pacing.predecessor[source]
+    inside = np.where(before >= first, before - first, NONE).astype(np.int32)
+    said = f"Of {count:,} requests the {most:,} around the busiest moment are replayed."
+    return replace(
+        workload,
+        **columns,
+        begin_ns=workload.begin_ns + begin_ns,
+        pacing=_pacing_rows(workload.pacing, source, inside),
+        assumptions=(said, *workload.assumptions),
     )
 
 

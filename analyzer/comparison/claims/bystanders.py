@@ -65,7 +65,7 @@ def _replayed_aborts_others(trial: Trial) -> Judgement:
     if lost is None:
         return untried(
             "No session with another beside it to the same target was lost with commands in flight. "
-            "Replayed, none was either."
+            "Replayed with link 1 lost, none was in flight on it either."
         )
     ended = sum(one["aborted"] for one in json.loads(lost["neighbours"]))
     again = lost["retried_other_path"]

@@ -66,11 +66,10 @@ def try_claim(claim: Claim, trial: Trial) -> Finding:
     """Try one claim; without any command none can be."""
     if not trial.timeline.arrow["tasks"].num_rows:
         return Finding(claim, untried("The recording holds no SCSI command."))
-    trial.run(experiments_of(claim, trial))
+    experiments = experiments_of(claim, trial)
+    trial.run(experiments)
     judgement = claim.judge(trial)
-    is_doubtful = (
-        bool(experiments_of(claim, trial))
-        and judgement.verdict is not Verdict.UNTRIED
-        and trial.fit in (Fit.POOR, Fit.UNKNOWN)
-    )
-    return Finding(claim, judgement, DOUBTFUL if is_doubtful else "")
+    if not experiments:
+        return Finding(claim, judgement)
+    is_doubtful = judgement.verdict is not Verdict.UNTRIED and trial.fit in (Fit.POOR, Fit.UNKNOWN)
+    return Finding(claim, judgement, DOUBTFUL if is_doubtful else "", trial.excerpt_said)

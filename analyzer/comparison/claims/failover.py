@@ -37,6 +37,10 @@ def _total(found: list[Failover], name: str) -> int:
     return sum(getattr(one, name) for one in found)
 
 
+def _commands(number: int) -> str:
+    return f"{number} command{'' if number == 1 else 's'}"
+
+
 def _seconds(nanoseconds: int) -> str:
     return f"{nanoseconds / 1e9:.3g} s" if nanoseconds >= 1e9 else f"{nanoseconds / 1e6:.3g} ms"
 
@@ -73,7 +77,7 @@ def _reassigns(trial: Trial) -> Judgement:
 def _replayed_reassigns(trial: Trial) -> Judgement:
     lost = incident_of(trial, MCS_LOSS)
     if lost is None:
-        return untried(_NO_MCS + " Replayed, none was either.")
+        return untried(_NO_MCS + " Replayed with link 1 lost, none was in flight on it either.")
     went_on = lost["reassigned"] + lost["retried_other_path"]
     is_kept = lost["reservation"] == "kept" and lost["neighbours"] == "[]"
     return Judgement(
@@ -134,7 +138,7 @@ def _extra_time(trial: Trial) -> Judgement:
 def _replayed_extra_time(trial: Trial) -> Judgement:
     lost = incident_of(trial, MPIO_SILENCE)
     if lost is None or lost["last_completion_ns"] is None or lost["hold_to_ns"] is None:
-        return untried(_NO_MPIO + " Replayed, none was either.")
+        return untried(_NO_MPIO + " Replayed with link 1 lost, none was in flight on it either.")
     extra = max(0, lost["last_completion_ns"] - lost["hold_to_ns"])
     detection = lost["detected_ns"] - lost["failed_ns"]
     held = lost["hold_to_ns"] - lost["hold_from_ns"]
@@ -231,9 +235,9 @@ def _replayed_not_retryable(trial: Trial, named: Number) -> Judgement:
         return untried("No connection was lost with commands in flight, nor was one when replayed.", named)
     return Judgement(
         verdict(not mcs["failed"] and mpio["failed"] > 0),
-        f"Nothing of the kind was recorded; {WHERE}of {mpio['outstanding']} commands held under MPIO "
-        f"{mpio['failed']} failed, since they may not be sent again; of {mcs['outstanding']} under MC/S "
-        f"{mcs['failed']} did.",
+        f"Nothing of the kind was recorded; {WHERE}{mpio['failed']} of {_commands(mpio['outstanding'])} held "
+        f"under MPIO failed, since they may not be sent again, and {mcs['failed']} of {mcs['outstanding']} "
+        "under MC/S.",
         (
             named,
             Number("failed under MC/S", float(mcs["failed"]), "requests"),

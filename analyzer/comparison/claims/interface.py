@@ -66,11 +66,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim with what came of it. ``caveat`` says why to doubt it, or is empty."""
+    """A claim with what came of it.
+
+    ``caveat`` says why to doubt it, ``excerpt`` which part of the recording was replayed; both are empty
+    where there is nothing to say.
+    """
 
     claim: Claim
     judgement: Judgement
     caveat: str = ""
+    excerpt: str = ""
 
 
 def untried(reason: str, *numbers: Number) -> Judgement:

@@ -12,17 +12,13 @@ from typing import Any
 from analyzer.comparison.claims.trial import MCS, MPIO, Experiment, Trial
 
 GONE, SILENT = "portal,link=1,at=peak", "black-hole,link=1,at=peak"
-MCS_LOSS = Experiment(MCS, like_links=True, fault=GONE, recovery="lio-mcs-erl2", neighbours=1)
+MCS_LOSS = Experiment(MCS, fault=GONE, recovery="lio-mcs-erl2", neighbours=1)
 """ErrorRecoveryLevel 2: Logout for recovery, Time2Wait, TASK REASSIGN."""
-MPIO_LOSS = Experiment(
-    MPIO, like_links=True, fault=GONE, recovery="linux-multipath,hold=0s,cleanup=lun-reset", neighbours=1
-)
+MPIO_LOSS = Experiment(MPIO, fault=GONE, recovery="linux-multipath,hold=0s,cleanup=lun-reset", neighbours=1)
 """LUN RESET on the other path at once, before commands are sent again there."""
-MPIO_SILENCE = Experiment(
-    MPIO, like_links=True, fault=SILENT, recovery="linux-multipath,cleanup=lun-reset", neighbours=1
-)
+MPIO_SILENCE = Experiment(MPIO, fault=SILENT, recovery="linux-multipath,cleanup=lun-reset", neighbours=1)
 """The same by open-iscsi's timers."""
-MCS_SILENCE = Experiment(MCS, like_links=True, fault=SILENT, recovery="lio-mcs-erl2", neighbours=1)
+MCS_SILENCE = Experiment(MCS, fault=SILENT, recovery="lio-mcs-erl2", neighbours=1)
 WHERE = "replayed over two links like the first, with link 1 lost when most was outstanding: "
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analyzer.comparison.baseline import signed_percent
 from analyzer.comparison.claims.delivery import overtaken, path_shares
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
-from analyzer.comparison.claims.trial import MCS, MPIO, MPIO_ONE_LINK, Experiment, Trial
+from analyzer.comparison.claims.trial import LIKE_PERCENT, MCS, MPIO, SINGLE, Experiment, Trial
 
 USED_SHARE = 0.2
 """A link that carried so much of the work was used."""
@@ -38,7 +39,12 @@ class Orders:
     @property
     def recorded(self) -> str:
         """What the recording itself shows, as a sentence with a space before it, or nothing."""
-        return f" In the recording the target held {self.held:,} back for lower CmdSNs." if self.held else ""
+        if not self.held:
+            return ""
+        return (
+            f" In the recording the target held {self.held:,} back for lower CmdSNs, which sessions with "
+            "orders of their own would have let through."
+        )
 
 
 def _orders(trial: Trial) -> Orders:
@@ -59,19 +65,22 @@ def _both(_: Trial) -> tuple[Experiment, ...]:
 
 
 def _both_and_one_link(_: Trial) -> tuple[Experiment, ...]:
-    return Experiment(MCS), Experiment(MPIO), Experiment(MPIO_ONE_LINK)
+    return Experiment(MCS), Experiment(MPIO), Experiment(SINGLE)
+
+
+def _many(number: int) -> str:
+    return f"{number:,}" if number else "none"
 
 
 def _keeps_order(trial: Trial) -> Judgement:
     orders = _orders(trial)
     if not orders.is_tried:
         return untried(_TOO_GENTLE, *orders.numbers)
+    share = f" ({100 * orders.mpio / orders.total:.1f} %)" if orders.mpio else ""
     return Judgement(
         verdict(orders.mcs == 0),
-        f"Of {orders.total:,} commands, {orders.mcs:,} reached their logical unit behind one that was sent "
-        "later "
-        f"under MC/S, and {orders.mpio:,} ({100 * orders.mpio / orders.total:.1f} %) under "
-        f"MPIO.{orders.recorded}",
+        f"Of {orders.total:,} commands over two links, {_many(orders.mcs)} reached their logical unit behind "
+        f"one that was sent later under MC/S, and {_many(orders.mpio)}{share} under MPIO.{orders.recorded}",
         orders.numbers,
     )
 
@@ -79,8 +88,8 @@ def _keeps_order(trial: Trial) -> Judgement:
 KEEPS_ORDER = Claim(
     8,
     "MC/S keeps command order, MPIO cannot.",
-    "The workload round-robin over two links, with one CmdSN order (MC/S) and with two (MPIO); and the order "
-    "waits of the recording.",
+    "The workload round-robin over two like links, with one CmdSN order (MC/S) and with two (MPIO); the "
+    "order waits of the recording.",
     "Commands that reach their logical unit after one which the same initiator sent it later; the claim "
     "holds where there are none under MC/S though there are under MPIO, or the recorded target held some "
     "back.",
@@ -94,22 +103,26 @@ def _confined(trial: Trial) -> Judgement:
     orders = _orders(trial)
     if not orders.mpio and not orders.held:
         return untried(_TOO_GENTLE, *orders.numbers)
-    late_one = overtaken(trial.delivered(MPIO_ONE_LINK))
-    cost = trial.replayed(MPIO_ONE_LINK).gain_percent(trial.replayed(MPIO))
+    late_one = overtaken(trial.delivered(SINGLE))
+    cost = trial.replayed(SINGLE).gain_percent(trial.replayed(MPIO))
     asked = (
         f"{trial.ordered_tasks:,} commands ask for ORDERED"
         if trial.ordered_tasks
         else "The recording asks for no order, so this is what would be"
     )
+    over_both = (
+        f"Over two links MPIO lets {orders.mpio:,} of {orders.total:,} commands be overtaken, over one of "
+        f"them {_many(late_one)}"
+        if orders.mpio
+        else f"Of {orders.total:,} commands replayed under MPIO none is overtaken, over two like links or one"
+    )
     return Judgement(
         verdict(late_one == 0),
-        f"{asked}. Over both links MPIO lets {orders.mpio:,} of {orders.total:,} commands be overtaken, over "
-        "one "
-        f"{late_one:,}; one link instead of both changes the throughput by {cost or 0.0:+.1f} "
-        f"%.{orders.recorded}",
+        f"{asked}. {over_both}; that one alone instead of both changes the throughput by "
+        f"{signed_percent(cost)}.{orders.recorded}",
         (
             *orders.numbers,
-            Number(f"overtaken, {MPIO_ONE_LINK}", float(late_one), "requests"),
+            Number(f"overtaken, {SINGLE}", float(late_one), "requests"),
             Number("throughput of one link against both", cost, "%"),
             Number("ORDERED commands recorded", float(trial.ordered_tasks), "requests"),
         ),
@@ -119,7 +132,7 @@ def _confined(trial: Trial) -> Judgement:
 CONFINED = Claim(
     10,
     "Where reordering is forbidden (ORDERED, queue algorithm modifier 0) MPIO is confined to one link.",
-    "The workload under MPIO round-robin over two links, and with all commands kept on one.",
+    "The workload under MPIO round-robin over two like links, and with all commands kept on one.",
     "Overtaken commands; the claim holds where both links let some be overtaken, or would have in the "
     "recording, and one link lets none.",
     "order",
@@ -134,13 +147,14 @@ def _alone_uses_both(trial: Trial) -> Judgement:
         return untried(_TOO_GENTLE, *orders.numbers)
     shares = path_shares(trial.delivered(MCS))
     least = shares[1] if len(shares) > 1 else 0.0
-    gain = trial.replayed(MCS).gain_percent(trial.replayed(MPIO_ONE_LINK))
+    gain = trial.replayed(MCS).gain_percent(trial.replayed(SINGLE)) or 0.0
+    worth = " (one link is not the limit here)" if abs(gain) <= LIKE_PERCENT else ""
     return Judgement(
         verdict(orders.mcs == 0 and least >= USED_SHARE),
-        f"In order, MC/S spreads {orders.total:,} commands over two links, {100 * least:.0f} % on the idler "
-        "one, "
-        f"with {gain or 0.0:+.1f} % throughput against the one link that MPIO may use; over both MPIO lets "
-        f"{orders.mpio:,} be overtaken.{orders.recorded}",
+        f"MC/S spreads {orders.total:,} commands over two links, {100 * least:.0f} % on the idler one, and "
+        f"{_many(orders.mcs)} is overtaken; that changes the throughput by {signed_percent(gain)} against "
+        f"the one link to which order confines MPIO{worth}. Over both, MPIO lets {_many(orders.mpio)} be "
+        f"overtaken.{orders.recorded}",
         (
             *orders.numbers,
             Number("carried by the idler link under MC/S", 100 * least, "%"),
@@ -152,7 +166,7 @@ def _alone_uses_both(trial: Trial) -> Judgement:
 ALONE_USES_BOTH = Claim(
     12,
     "Where strict order is required MC/S alone can use several links.",
-    "The workload round-robin over two links under MC/S and MPIO, and under MPIO kept on one link.",
+    "The workload round-robin over two like links under MC/S and MPIO, and kept on one link.",
     f"Overtaken commands and shares of the links; the claim holds where MC/S uses both (at least "
     f"{100 * USED_SHARE:.0f} % each) without any overtaken command and MPIO cannot.",
     "comparison",

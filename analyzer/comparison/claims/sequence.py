@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.comparison.baseline import signed_percent
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
 from analyzer.comparison.claims.trial import MPIO, SINGLE, Delivered, Experiment, Trial
 from analyzer.comparison.sequentiality import continues, sorted_order
@@ -33,9 +34,9 @@ def _broken(trial: Trial, task: npt.NDArray[np.integer]) -> float:
 
 
 def _asked(trial: Trial) -> Int64s:
-    """The data commands that name a block, in the order in which they were issued."""
+    """The data commands among the replayed that name a block, in the order in which they were issued."""
     has_place = trial.is_data & ~trial.timeline.is_null("tasks", "lba")
-    rows = np.flatnonzero(has_place)
+    rows = trial.excerpt[has_place[trial.excerpt]]
     return rows[np.argsort(trial.timeline.values("tasks", "command_ns")[rows], kind="stable")]
 
 
@@ -95,7 +96,7 @@ def _judge(trial: Trial) -> Judgement:
         f"Of the commands {100 * as_sent:.0f} % begin a new sequence as sent, {100 * by_arrival:.0f} % as "
         f"they arrive over two links, and {100 * by_sorting:.0f} % when the target sorts the {depth} "
         "outstanding. "
-        f"Where broken sequences cost nothing, two links give {gain or 0.0:+.0f} % throughput over one.",
+        f"Where broken sequences cost nothing, two links give {signed_percent(gain)} throughput over one.",
         (*numbers, Number("throughput of two links against one", gain, "%")),
     )
 
@@ -103,7 +104,7 @@ def _judge(trial: Trial) -> Judgement:
 LOST_ORDER = Claim(
     9,
     "Lost order hurts only a naive target; one that sorts gets nearly both links' rate.",
-    "A sequential workload under MPIO round-robin over two links with as many commands outstanding as "
+    "A sequential workload under MPIO round-robin over two like links with as many commands outstanding as "
     "recorded, served in order of arrival and sorted.",
     f"Commands that begin a new sequence: at least {100 * BROKEN_SHARE:.0f} % more of all as they arrive "
     "than as they were sent; the claim holds where sorting leaves less than that.",

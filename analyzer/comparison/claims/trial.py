@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.comparison.baseline import Fit, baseline_error
-from analyzer.replay.run import disturbed, replay_each
+from analyzer.replay.calibration import Calibration, calibration_of
+from analyzer.replay.run import disturbed, replay_from
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.words import scenario_of
+from analyzer.replay.workload import excerpt_around
 from analyzer.tables.folder import Outcome, Timeline
 
 Int32s = npt.NDArray[np.int32]
@@ -25,24 +27,27 @@ Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 SINGLE, MCS, MPIO = "single/-", "mcs:2/round-robin", "mpio:2/round-robin"
-MPIO_ONE_LINK = "mpio:2/failover-only"
 BOND = "bond:2/balance-rr"
 LIKE_PERCENT = 3.0
 """Throughputs that differ by less are alike: the error that a good model may have."""
 ALONE_SHARE = 0.95
 """A workload has one command outstanding where so many of its data commands were issued alone."""
+REPLAYED_AT_MOST = 100_000
+"""Of a longer recording so many requests are replayed, those around the moment with most outstanding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """One replay that a claim asks for; ``like_links`` makes every link like the first.
+    """One replay that a claim asks for.
 
-    ``fault``, ``recovery`` and ``neighbours`` are as on the command line.
+    With ``like_links`` every link is like the first, so that what differs comes from topology and policy
+    and not from a link that happened to be faster. ``fault``, ``recovery`` and ``neighbours`` are as on
+    the command line, but for ``at=peak``: when as many requests have completed as in the recording by then.
     """
 
     policy: str
     pacing: str = "closed"
-    like_links: bool = False
+    like_links: bool = True
     fault: str = ""
     recovery: str = ""
     neighbours: int = 0
@@ -73,7 +78,7 @@ class Replayed:
     links: tuple[dict[str, Any], ...]
     """The links as they were modelled."""
     delivered: Delivered | None = None
-    """Where the experiment may reorder commands."""
+    """Of experiments without a fault, where some claim asks for it."""
     fit: Fit = Fit.UNKNOWN
     """Of the baseline alone."""
     incident: dict[str, Any] | None = None
@@ -85,10 +90,11 @@ class Replayed:
         return None if mine is None or not other else 100.0 * (mine / other - 1.0)
 
 
-BASELINE = Experiment("as-recorded")
-FIRST_LINK = Experiment(SINGLE)
+BASELINE = Experiment("as-recorded", like_links=False)
+FIRST_LINK = Experiment(SINGLE, like_links=False)
 """Its link is the one that every link is made like."""
-_REORDERING = (MCS, MPIO, MPIO_ONE_LINK)
+_ORDERED = (SINGLE, MCS, MPIO)
+"""Policies of whose replays the order of delivery is kept."""
 
 
 @dataclass
@@ -112,28 +118,30 @@ class Trial:
         asked = list(dict.fromkeys(experiments))
         alike = [one for one in asked if one.like_links]
         done = 0
-        for batch in ([one for one in asked if not one.like_links] + [FIRST_LINK] * bool(alike), alike):
+        as_they_are = [one for one in asked if not one.like_links]
+        for batch in (as_they_are + [BASELINE, FIRST_LINK] * bool(alike), alike):
             missing = [one for one in dict.fromkeys(map(self._same, batch)) if one not in self._replayed]
             if missing:
-                outcomes = replay_each(self.timeline, [self._scenario(one) for one in missing], repeats=0)
+                scenarios = [self._scenario(one) for one in missing]
+                outcomes = replay_from(self.timeline, self._start, scenarios, repeats=0)
                 for one, outcome in zip(missing, outcomes, strict=True):
                     self._replayed[one] = self._kept(one, outcome)
                     done += 1
                     if progress is not None:
                         progress(done)
 
-    def replayed(self, policy: str, pacing: str = "closed", *, like_links: bool = False) -> Replayed:
-        """What came of an experiment. Raises UnusableInputError where the recording holds no command."""
-        return self.outcome_of(Experiment(policy, pacing, like_links))
+    def replayed(self, policy: str, pacing: str = "closed") -> Replayed:
+        """What came of it over like links. Raises UnusableInputError where the recording holds no command."""
+        return self.outcome_of(Experiment(policy, pacing))
 
     def outcome_of(self, experiment: Experiment) -> Replayed:
-        """The same of an experiment with all that belongs to it."""
+        """The same of any experiment."""
         if self._same(experiment) not in self._replayed:
             self.run([experiment])
         return self._replayed[self._same(experiment)]
 
     def delivered(self, policy: str, pacing: str = "closed") -> Delivered:
-        """In which order the commands of an experiment that may reorder them reached their logical units."""
+        """In which order the commands of an experiment reached their logical units."""
         found = self.replayed(policy, pacing).delivered
         assert found is not None
         return found
@@ -141,7 +149,46 @@ class Trial:
     @property
     def fit(self) -> Fit:
         """How well the model reproduces this recording."""
-        return self.replayed(BASELINE.policy).fit
+        return self.outcome_of(BASELINE).fit
+
+    @cached_property
+    def _start(self) -> Calibration:
+        """What all replays start from."""
+        whole = calibration_of(self.timeline)
+        excerpt = excerpt_around(whole.workload, self._busiest_ns, REPLAYED_AT_MOST)
+        return replace(whole, workload=excerpt)
+
+    @cached_property
+    def _busiest_ns(self) -> int:
+        """When most was outstanding, ns since the epoch; of several such moments the middle one."""
+        outstanding = self.timeline.values("tasks", "outstanding")
+        at_ns = self.timeline.values("tasks", "command_ns")
+        peaks_ns = at_ns[outstanding == outstanding.max()]
+        return int(peaks_ns[np.abs(peaks_ns - np.median(at_ns)).argmin()])
+
+    @cached_property
+    def _busiest_share(self) -> float:
+        """The share of the replayed requests that the recording had completed one completion after that."""
+        ended_ns = self.timeline.values("tasks", "ended_ns")[self.excerpt]
+        done = int((ended_ns <= self._busiest_ns).sum()) + 1
+        return min(done, len(ended_ns) - 0.5) / len(ended_ns)
+
+    @cached_property
+    def excerpt(self) -> Int64s:
+        """The tasks that are replayed, in the order in which they were asked for, shape (requests,)."""
+        return self._start.workload.task
+
+    @property
+    def excerpt_said(self) -> str:
+        """Which part of the recording is replayed, as a sentence; empty where it is the whole."""
+        asked = int(self.timeline.is_null("tasks", "retry_of_task_index").sum())
+        if len(self.excerpt) == asked:
+            return ""
+        begin, end = self.timeline.values("tasks", "command_ns")[self.excerpt[[0, -1]]]
+        return (
+            f"Replayed are {len(self.excerpt):,} of {asked:,} commands, those around the moment with most "
+            f"outstanding: {(end - begin) / 1e9:.3g} s of the recording."
+        )
 
     def _same(self, experiment: Experiment) -> Experiment:
         """The experiment that gives the same: where links are alike anyway, none need be made alike."""
@@ -160,7 +207,9 @@ class Trial:
         if experiment.like_links:
             links = self.link or self._replayed[FIRST_LINK].links[0]
         scenario = scenario_of(experiment.policy, pacing=experiment.pacing, seed=self.seed, links=links)
-        faults = (experiment.fault,) if experiment.fault else ()
+        # The recorded time of the peak may lie behind the end of a quicker replay: the same share may not.
+        fault = experiment.fault.replace("at=peak", f"at={100 * self._busiest_share:.6f}%")
+        faults = (fault,) if fault else ()
         return disturbed(scenario, faults, experiment.recovery or None, experiment.neighbours)
 
     def _kept(self, experiment: Experiment, outcome: Outcome) -> Replayed:
@@ -171,7 +220,7 @@ class Trial:
         return Replayed(
             figures,
             tuple(outcome.manifest["links"]),
-            self._delivered(outcome) if experiment.policy in _REORDERING and not experiment.fault else None,
+            self._delivered(outcome) if experiment.policy in _ORDERED and not experiment.fault else None,
             baseline_error(outcome, self.timeline).fit if experiment == BASELINE else Fit.UNKNOWN,
             next(iter(outcome.arrow["incidents"].to_pylist()), None),
         )

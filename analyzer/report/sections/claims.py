@@ -29,11 +29,12 @@ def build(study: Study) -> Section | None:
         parts.append(f"{count(fails)} {'does' if fails == 1 else 'do'} not")
     if numbers[Verdict.UNTRIED]:
         parts.append(f"{count(numbers[Verdict.UNTRIED])} cannot be tried on it")
+    excerpts = dict.fromkeys(finding.excerpt for finding in study.findings if finding.excerpt)
     return Section(
         "claims",
         "Claims",
         "Which claims about MC/S and MPIO hold here?",
-        f"Of {count(len(study.findings))} claims of the debate {listed(parts)}.",
+        " ".join((f"Of {count(len(study.findings))} claims of the debate {listed(parts)}.", *excerpts)),
         (Findings(tuple(_tried(finding) for finding in study.findings)),),
     )
 
@@ -46,7 +47,7 @@ def _tried(finding: Finding) -> Tried:
     return Tried(
         claim.number,
         claim.sentence,
-        judgement.verdict.value,
+        f"{judgement.verdict.value}, with doubt" if finding.caveat else judgement.verdict.value,
         _TONES[judgement.verdict],
         visible(judgement.reason),
         tuple(how),

@@ -9,10 +9,11 @@ import pytest
 
 import analyzer
 from analyzer.comparison.claims import bystanders, failover, ordering, sequence, throughput
+from analyzer.comparison.claims import trial as trials
 from analyzer.comparison.claims.catalogue import CLAIMS, DOUBTFUL, try_claim, try_claims
 from analyzer.comparison.claims.delivery import overtaken
 from analyzer.comparison.claims.interface import Finding, Verdict
-from analyzer.comparison.claims.trial import Delivered, Trial
+from analyzer.comparison.claims.trial import Delivered, Experiment, Trial
 from analyzer.tables.folder import Timeline
 from tests.made import BEGIN_NS, make_timeline, null_where
 from tests.real import capture_path
@@ -106,6 +107,19 @@ def test_a_target_that_held_commands_back_kept_their_order(one_stalls):
     assert "held 18 back" in finding.judgement.reason
 
 
+def test_order_is_a_bottleneck_only_where_something_waits(one_stalls):
+    """Over links that never fill, 64 outstanding commands wait for nothing: that refutes nothing."""
+    assert one_stalls[11].judgement.verdict is Verdict.UNTRIED
+    assert "none waits for lower CmdSNs" in one_stalls[11].judgement.reason
+
+
+def test_a_link_lost_at_the_peak_holds_commands_however_quick_the_replay(one_stalls):
+    """The stalls of the recording are not in its replays, which are over before its busiest moment."""
+    for number in (1, 2, 5):
+        assert one_stalls[number].judgement.verdict is Verdict.HOLDS
+        assert "Nothing of the kind was recorded" in one_stalls[number].judgement.reason
+
+
 def test_random_work_has_no_sequence_to_break(round_robin, linkdown):
     for findings in (round_robin, linkdown):
         assert findings[9].judgement.verdict is Verdict.UNTRIED
@@ -186,6 +200,20 @@ def test_overtaken_commands_are_those_behind_a_later_one():
     assert overtaken(apart) == 0
 
 
+def test_a_long_recording_is_replayed_in_part_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    """The claims that replay name the excerpt; those that look at the recording see all of it."""
+    timeline = make_timeline(tasks=400, depth=16)
+    whole = by_number(timeline)
+    monkeypatch.setattr(trials, "REPLAYED_AT_MOST", 150)
+    part = by_number(timeline)
+    assert not any(finding.excerpt for finding in whole.values())
+    for number in (7, 8, 11, 12):
+        assert part[number].excerpt.startswith("Replayed are 150 of 400 commands")
+        assert part[number].judgement.verdict is whole[number].judgement.verdict
+    assert numbers_of(part[8])["commands"] == 150
+    assert part[4].excerpt == ""
+
+
 def test_a_model_that_errs_is_said_beside_the_verdict(one_stalls):
     """The stalled connection is not in the model: its verdicts stand with a doubt."""
     assert one_stalls[7].caveat == DOUBTFUL
@@ -203,9 +231,10 @@ def test_links_that_are_alike_are_not_made_alike_again():
     """The made recording has two like links; what differs from them is a replay of its own."""
     trial = Trial(make_timeline(tasks=40))
     try_claim(throughput.HIGH_RATE, trial)
-    assert trial.replayed("mcs:2/round-robin", like_links=True) is trial.replayed("mcs:2/round-robin")
+    as_they_are = Experiment("mcs:2/round-robin", like_links=False)
+    assert trial.replayed("mcs:2/round-robin") is trial.outcome_of(as_they_are)
     unlike = Trial(make_timeline(tasks=40), link={"rate_to_target_bps": 10**8})
-    assert unlike.replayed("mcs:2/round-robin", like_links=True) is not unlike.replayed("mcs:2/round-robin")
+    assert unlike.replayed("mcs:2/round-robin") is not unlike.outcome_of(as_they_are)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +296,7 @@ def test_a_tape_that_lost_no_connection_is_tried_in_replays():
 def test_where_nothing_was_lost_a_replay_says_what_a_lost_link_does():
     trial = Trial(analyzer.analyze(capture_path("mcs-2conn-rr-tgt")))
     for claim, said in (
-        (failover.REASSIGNS_ALL, "8 were reassigned"),
+        (failover.REASSIGNS_ALL, "7 were reassigned"),
         (bystanders.ABORTS_OTHERS, "commands of another initiator"),
         (failover.EXTRA_TIME, "noticing the loss took 10 s"),
     ):
