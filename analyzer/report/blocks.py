@@ -158,7 +158,8 @@ class Table:
     task_column: int | None = None
     """Column whose value is a task, by which a row is selected."""
     row_keys: tuple[Mapping[str, int], ...] = ()
-    """For each row the ``session``, ``lun`` and ``operation`` it is about, by which filters hide it."""
+    """For each row the ``session``, ``lun`` and ``operation`` it is about, by which filters hide it, and the
+    ``incident`` that it chooses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,8 @@ class Nexus:
     target: str
     remarks: tuple[str, ...]
     links: tuple[Link, ...]
+    units: tuple[str, ...] = ()
+    """The logical units that it had commands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,18 +300,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One incident: its stretches as a bar and its steps (moment, what, detail) as a list.
+    """One incident: its stretches as a bar and its steps (moment, what, detail) as a list."""
 
-    ``begin`` and ``end`` are seconds since the start of the capture.
-    """
-
+    incident: int
     title: str
     summary: str
     remarks: tuple[str, ...]
     stretches: tuple[Stretch, ...]
     steps: tuple[tuple[str, str, str], ...]
-    begin: float
-    end: float
 
 
 @dataclass(frozen=True, slots=True)

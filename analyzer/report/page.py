@@ -19,12 +19,10 @@ from analyzer.report.blocks import Section
 from analyzer.report.lives import lives_of
 from analyzer.report.render import Head, lives_data, panels_of, render, strata_data
 from analyzer.report.sections import SECTIONS
+from analyzer.report.sections.incidents import marks_of
 from analyzer.report.study import Study
 from analyzer.report.words import duration, moment, visible
 from analyzer.tables.folder import Outcome, Timeline
-
-MARKED_INCIDENTS = 60
-"""Incidents that are marked in the plots over time: the longest."""
 
 
 def report(timeline: Timeline, outcomes: Sequence[Outcome], page: str | Path) -> Path:
@@ -49,9 +47,8 @@ def page_text(studies: Sequence[Study]) -> str:
 
 
 def extras(study: Study) -> dict[str, Any]:
-    """What the page needs for selection, filters and marks: lives, choices and the longest incidents."""
+    """What the page needs for selection, filters and marks: lives, choices and incidents."""
     sessions = np.unique(study.timeline.values("tasks", "session_index")).tolist()
-    longest = sorted(study.incidents, key=lambda row: row["failed_ns"] - row["ended_ns"])[:MARKED_INCIDENTS]
     return {
         "lives": lives_data(lives_of(study)),
         "strata": strata_data(study.strata),
@@ -60,7 +57,7 @@ def extras(study: Study) -> dict[str, Any]:
             "lun": [[code, name] for code, name in enumerate(study.luns[1])],
             "operation": [[code, name] for code, name in enumerate(study.requests.operation.names)],
         },
-        "incidents": [list(study.seconds_pair(row["failed_ns"], row["ended_ns"])) for row in longest],
+        "incidents": marks_of(study),
     }
 
 

@@ -1,7 +1,7 @@
 """Every colour of the page, declared once: roles with a value for light and for dark ground.
 
 The qualitative colours are those of Okabe and Ito (*Color Universal Design*, 2008), which stay apart for all
-common kinds of colour blindness; the dark values are the same hues lightened. Figures name
+common kinds of colour blindness; the dark values are the same hues for a dark ground. Figures name
 roles, never values; the page turns roles into values when it knows its theme.
 """
 
@@ -23,7 +23,7 @@ PALETTE: dict[str, tuple[str, str]] = {
     "read": ("#0072b2", "#56a9e0"),
     "write": ("#e08600", "#f0ad3c"),
     "other": ("#7d8790", "#8f99a3"),
-    "unanswered": ("#b0005a", "#f07fb4"),
+    "unanswered": ("#b0005a", "#e0557f"),
     "wait": ("#16191d", "#f4f5f6"),
     "event": ("#a83e00", "#ff9a5c"),
     # series without a meaning of their own, in order
@@ -33,8 +33,8 @@ PALETTE: dict[str, tuple[str, str]] = {
     "series-3": ("#cc79a7", "#e2a3c6"),
     "series-4": ("#e69f00", "#f2be55"),
     "series-5": ("#4a9fcf", "#9fd4f5"),
-    "series-6": ("#6b4fa0", "#b59be6"),
-    "series-7": ("#5f6770", "#b4bcc5"),
+    "series-6": ("#4527b8", "#a05cf0"),
+    "series-7": ("#5f6770", "#6f757c"),
 }
 
 SERIES_COLORS = 8

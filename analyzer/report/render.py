@@ -39,6 +39,7 @@ SCRIPTS = (
     "drawing.js",
     "window.js",
     "selection.js",
+    "incidents.js",
     "saving.js",
     "tables.js",
     "studies.js",

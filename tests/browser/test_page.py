@@ -142,6 +142,46 @@ def test_the_window_moves_by_keyboard(visit: Visit):
     assert later[1] - later[0] == pytest.approx(closer[1] - closer[0], rel=0.01)
 
 
+def test_a_plot_that_has_the_focus_is_moved_by_keys(visit: Visit):
+    """Plus comes closer, arrows move, Home shows all; other keys stay the browser's."""
+    visit.show("#figure-outstanding")
+    whole = visit.range_of("outstanding")
+    visit.page.locator("#figure-outstanding [data-figure]").focus()
+    visit.page.keyboard.press("+")
+    closer = visit.range_of("commands")
+    assert closer[1] - closer[0] == pytest.approx((whole[1] - whole[0]) / 2, rel=0.01)
+    visit.page.locator("#figure-outstanding [data-figure]").focus()
+    visit.page.keyboard.press("ArrowRight")
+    later = visit.range_of("commands")
+    assert later[0] > closer[0]
+    visit.page.locator("#figure-outstanding [data-figure]").focus()
+    visit.page.keyboard.press("Home")
+    assert visit.range_of("commands") == whole
+
+
+def test_a_long_legend_leaves_the_curves_their_height(browser: Browser, tmp_path: Path):
+    """Ten replays under a plot: it grows instead of flattening the curves; so it does on a phone."""
+    timeline = make_timeline(tasks=60)
+    labels = [f"mpio:2/a-policy-with-quite-a-long-name-{place}" for place in range(10)]
+    outcomes = [make_outcome(timeline, label) for label in ("as-recorded", *labels)]
+    place = report(timeline, outcomes, tmp_path / "page.html")
+    for width in (1280, 390):
+        visit = Visit(browser, place, width)
+        visit.show("#figure-comparison-progress")
+        visit.wait_until("document.querySelector('#figure-comparison-progress .main-svg') !== null")
+        heights = visit.page.evaluate(
+            """() => {
+            const plot = document.querySelector('#figure-comparison-progress [data-figure]');
+            const legend = plot.querySelector('.legend').getBoundingClientRect();
+            return [plot._fullLayout._size.h, legend.height];
+            }"""
+        )
+        assert heights[0] > 180
+        assert heights[1] > 60
+        assert visit.complaints == []
+        visit.page.close()
+
+
 def test_a_plot_is_thinned_by_what_is_in_view(browser: Browser, tmp_path: Path):
     """From afar a part of 3,200 commands is drawn and said; near, all that are in view."""
     place = report(make_timeline(tasks=3200), [], tmp_path / "page.html")
@@ -204,6 +244,7 @@ def test_it_prints_with_every_plot(visit: Visit):
         ".filter((one) => !one.querySelector('.main-svg')).length"
     )
     assert undrawn == 0
+    assert visit.page.locator("details:not(.folded):not([open])").count() == 0
     assert len(visit.page.pdf()) > 50_000
     assert visit.complaints == []
 

@@ -14,11 +14,12 @@ from playwright.sync_api import Browser
 from analyzer.report.page import report
 from tests.browser.visits import NEEDS_CHROMIUM, Visit
 from tests.made import make_timeline
-from tests.report.described import with_incident
+from tests.report.described import with_fates, with_incident
 from tests.report.test_render import HOSTILE
 
 pytestmark = NEEDS_CHROMIUM
 TASKS = 240
+HELD = (60, 61, 62)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initiator_name=HOSTILE,
     )
     timeline = with_incident(timeline, failed=5_000_000, ended=9_000_000, detail=HOSTILE)
+    timeline = with_fates(timeline, [(0, task) for task in HELD])
     return report(timeline, [], tmp_path_factory.mktemp("selection") / "page.html")
 
 
@@ -185,6 +187,66 @@ def test_an_incident_is_marked_and_shown_in_the_plots(visit: Visit):
     assert left == pytest.approx(0.005 - 0.0012, abs=1e-6)
     assert right == pytest.approx(0.009 + 0.0012, abs=1e-6)
     assert "alert(1)" in visit.page.locator("#incidents .story").inner_text()
+
+
+def bands_of(visit: Visit, figure: str) -> list[float]:
+    """The widths of the lines around the bands of a figure: 1, or 2 where chosen."""
+    visit.show(f"#figure-{figure}")
+    return visit.page.evaluate(
+        f"document.querySelector('#figure-{figure} [data-figure]')._fullLayout.shapes"
+        ".map((one) => one.line.width)"
+    )
+
+
+def ringed(visit: Visit) -> int:
+    """How many commands the ring of the chosen incident is around, in the plot of the commands."""
+    visit.show("#figure-commands")
+    return visit.page.evaluate(
+        "document.querySelector('#figure-commands [data-figure]').data"
+        ".filter((trace) => trace.name === 'held by the incident' && trace.type === 'scatter')"
+        ".reduce((sum, trace) => sum + trace.x.length, 0)"
+    )
+
+
+def test_an_incident_is_chosen_by_its_handle_in_any_plot(visit: Visit):
+    """Its band stands out in every plot over time, what it held is ringed, its row and story are marked."""
+    visit.show("#figure-latency-over-time")
+    visit.page.locator("#figure-latency-over-time .annotation-text-g").first.click()
+    panel = visit.page.locator("#life")
+    assert panel.locator("h2").inner_text() == "Lost connection at 0.005 s"
+    assert "3 commands" in panel.inner_text()
+    for figure in ("commands", "latency-over-time", "outstanding"):
+        assert bands_of(visit, figure) == [2]
+    assert ringed(visit) == len(HELD)
+    assert visit.page.locator(".story.selected").count() == 1
+    assert visit.page.locator("#table-incidents tr.selected").count() == 1
+    assert "incident=0" in visit.page.url
+    visit.page.keyboard.press("Escape")
+    assert panel.is_hidden()
+    assert bands_of(visit, "commands") == [1]
+    assert ringed(visit) == 0
+    assert "incident=" not in visit.page.url
+
+
+def test_a_row_of_the_incidents_is_chosen_by_keyboard(visit: Visit):
+    row = visit.page.locator("#table-incidents tbody tr").first
+    row.focus()
+    visit.page.keyboard.press("Enter")
+    assert "selected" in (row.get_attribute("class") or "")
+    visit.page.locator("#table-worst tbody tr").first.click()
+    assert visit.page.locator(".story.selected").count() == 0
+    assert "incident=" not in visit.page.url
+    assert "task=" in visit.page.url
+
+
+def test_an_address_opens_its_incident(browser: Browser, place: Path):
+    """Together with the window and the filter: the whole state of the view."""
+    visit = Visit(browser, place, mark="#view=0.002,0.012&incident=0&operation=0")
+    assert visit.page.locator("#life h2").inner_text() == "Lost connection at 0.005 s"
+    assert visit.range_of("commands") == [0.002, 0.012]
+    assert visit.page.locator("[data-filter=operation]").input_value() == "0"
+    assert bands_of(visit, "commands") == [2]
+    visit.page.close()
 
 
 def test_a_table_is_saved_as_csv_with_the_values_behind_the_words(visit: Visit):

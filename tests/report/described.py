@@ -7,7 +7,7 @@ from typing import Any
 
 from analyzer.tables.folder import Timeline
 from analyzer.tables.schema import Table
-from analyzer.tables.timeline_tables import DIAGNOSTICS, EVENTS, INCIDENTS
+from analyzer.tables.timeline_tables import DIAGNOSTICS, EVENTS, INCIDENTS, TASK_FATES
 from tests.made import BEGIN_NS
 
 
@@ -75,6 +75,16 @@ def with_incident(
     }
     rows = [*timeline.arrow["incidents"].to_pylist(), row | columns]
     return _replaced(timeline, INCIDENTS, rows)
+
+
+def with_fates(timeline: Timeline, held: list[tuple[int, int]]) -> Timeline:
+    """The timeline with these incidents' commands, as (incident, task), all sent again as new ones."""
+    plain: dict[str, Any] = {column.name: None for column in TASK_FATES.columns}
+    rows = [
+        {**plain, "incident_index": incident, "task_index": task, "fate": "reissued", "issued_ns": BEGIN_NS}
+        for incident, task in held
+    ]
+    return _replaced(timeline, TASK_FATES, rows)
 
 
 def with_column(timeline: Timeline, table: Table, column: str, values: list[Any]) -> Timeline:

@@ -14,7 +14,7 @@ from analyzer.report.page import extras
 from analyzer.report.sections import incidents, latency, parts, pattern
 from analyzer.report.study import Study
 from tests.made import BEGIN_NS, make_timeline, null_where
-from tests.report.described import with_incident
+from tests.report.described import with_fates, with_incident
 from tests.report.test_render import HOSTILE
 
 
@@ -217,9 +217,22 @@ def test_an_incident_is_cut_into_detection_timer_and_retry():
         "sent again",
     ]
     assert [one.share for one in story.stretches] == pytest.approx([3 / 9, 5 / 9, 1 / 9])
-    assert (story.begin, story.end) == (1.0, 12.0)
+    (mark,) = incidents.marks_of(Study(timeline))
+    assert (mark["from"], mark["to"], mark["index"]) == (1.0, 12.0, story.incident)
     assert "8 sent again on another path" in story.remarks[0]
     assert "1 lost connection." in section.answer
+
+
+def test_the_marks_of_incidents_name_the_commands_that_they_held(monkeypatch: pytest.MonkeyPatch):
+    """The longest first, whichever began first; of many commands the first, and how many there are."""
+    monkeypatch.setattr(incidents, "HELD_MARKED", 2)
+    timeline = with_incident(make_timeline(tasks=9), failed=0, ended=SECOND)
+    timeline = with_incident(timeline, failed=SECOND, ended=12 * SECOND, **RECOVERY)
+    timeline = with_fates(timeline, [(1, 4), (1, 5), (1, 6), (0, 2)])
+    marks = incidents.marks_of(Study(timeline))
+    assert [(mark["index"], mark["held"], mark["tasks"]) for mark in marks] == [(1, 3, [4, 5]), (0, 1, [2])]
+    rows = incidents.build(Study(timeline)).tables()[0].row_keys
+    assert [keys["incident"] for keys in rows] == [0, 1]
 
 
 def test_the_longest_incidents_are_told_in_order_of_time(monkeypatch: pytest.MonkeyPatch):
@@ -228,7 +241,7 @@ def test_the_longest_incidents_are_told_in_order_of_time(monkeypatch: pytest.Mon
     for begin, length in ((1, 5), (20, 1), (30, 9)):
         timeline = with_incident(timeline, failed=begin * SECOND, ended=(begin + length) * SECOND)
     section = incidents.build(Study(timeline))
-    assert [story.begin for story in section.blocks[0].stories] == [1.0, 30.0]
+    assert [story.title[-8:] for story in section.blocks[0].stories] == [" 1.000 s", "30.000 s"]
     assert len(section.tables()[0].rows) == 3
 
 

@@ -312,7 +312,18 @@ def test_the_topology_shares_add_up():
     (picture,) = [block for block in section.blocks if isinstance(block, Topology)]
     assert [nexus.name for nexus in picture.nexuses] == ["Session 0", "Session 1", "Session 2"]
     assert sum(link.share for nexus in picture.nexuses for link in nexus.links) == pytest.approx(1)
-    assert "3 sessions and 3 connections" in section.answer
+    assert "3 sessions, 3 connections to 3 portals and 1 logical unit" in section.answer
+
+
+def test_the_topology_ends_at_the_logical_units():
+    """Each session with those it had commands for, the busiest first; a long list ends in a number."""
+    lun = np.where(np.arange(90) % 3 == 0, 5 << 48, 0).astype(np.uint64)
+    (picture, _) = topology.build(study_of(tasks=90, lun=lun)).blocks
+    assert picture.nexuses[0].units == ("LUN 0: 60 commands", "LUN 5: 30 commands")
+    many = (np.arange(90, dtype=np.uint64) % np.uint64(30)) << np.uint64(48)
+    (picture, _) = topology.build(study_of(tasks=90, lun=many)).blocks
+    assert len(picture.nexuses[0].units) == 13
+    assert picture.nexuses[0].units[-1] == "18 more"
 
 
 def test_diagnostics_stand_gravest_first():

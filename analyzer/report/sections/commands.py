@@ -82,7 +82,10 @@ def _figure(study: Study) -> Figure:
     series.append(_waits(study, chosen, rows))
     series.append(_answered_elsewhere(study, chosen, rows))
     marks = event_series(study, float(total))
-    note = "Drag to zoom; every plot over time follows. Double-click shows all."
+    note = (
+        "Drag to zoom; every plot over time follows. Double-click shows all. With the focus on a plot, "
+        "arrows move it, + and - zoom, Home shows all."
+    )
     if study.tasks > LIMIT:
         note += (
             f" Of {count(study.tasks)} commands the page holds {count(LIMIT)}: the {count(LIMIT // 4)} that "

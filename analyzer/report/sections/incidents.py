@@ -18,6 +18,8 @@ from analyzer.report.words import count, duration, listed, plural, sentence, sho
 TOLD = 12
 """Incidents that are told in full: those that held commands longest."""
 LISTED = 300
+HELD_MARKED = 200
+"""Commands of one incident that the plots mark when it is chosen."""
 _STEPS = 40
 _KINDS = {"connection-loss": "lost connection", "task-management": "task management", "stall": "stall"}
 _FATES = (
@@ -72,15 +74,47 @@ def _story(study: Study, row: dict[str, Any]) -> Story:
         for step in _array(row["steps"])[:_STEPS]
         if isinstance(step, dict) and isinstance(step.get("at_ns"), int)
     )
-    begins, ends = row["failed_ns"], max(row["ended_ns"], row["failed_ns"])
     return Story(
-        f"{_KINDS[row['kind']].capitalize()} at {(begins - study.begin_ns) / 1e9:.3f} s",
-        sentence(shortened(row["summary"], 400)),
-        tuple(remarks),
-        stretches(row),
-        steps,
-        *study.seconds_pair(begins, ends),
+        row["incident_index"], _title(study, row), _summary(row), tuple(remarks), stretches(row), steps
     )
+
+
+def _title(study: Study, row: dict[str, Any]) -> str:
+    return f"{_KINDS[row['kind']].capitalize()} at {(row['failed_ns'] - study.begin_ns) / 1e9:.3f} s"
+
+
+def _summary(row: dict[str, Any]) -> str:
+    return sentence(shortened(row["summary"], 400))
+
+
+def marks_of(study: Study) -> list[dict[str, Any]]:
+    """The listed incidents for the marks in the plots, longest first, as plain JSON data.
+
+    ``from`` and ``to`` are seconds since the start of the capture, ``tasks`` the first of the ``held``
+    commands.
+    """
+    fates = study.timeline.arrow["task_fates"]
+    held: dict[int, list[int]] = {}
+    for incident, task in zip(
+        fates.column("incident_index").to_pylist(), fates.column("task_index").to_pylist(), strict=True
+    ):
+        held.setdefault(incident, []).append(task)
+    marks = []
+    for row in sorted(study.incidents, key=_length, reverse=True)[:LISTED]:
+        begin, end = study.seconds_pair(row["failed_ns"], max(row["ended_ns"], row["failed_ns"]))
+        tasks = held.get(row["incident_index"], [])
+        marks.append(
+            {
+                "index": row["incident_index"],
+                "from": begin,
+                "to": end,
+                "title": _title(study, row),
+                "summary": _summary(row),
+                "held": len(tasks),
+                "tasks": tasks[:HELD_MARKED],
+            }
+        )
+    return marks
 
 
 def stretches(row: dict[str, Any]) -> tuple[Stretch, ...]:
@@ -136,5 +170,5 @@ def _table(study: Study, incidents: list[dict[str, Any]]) -> Table:
         )
     left_out = len(incidents) - len(shown)
     note = f"{count(left_out)} shorter ones are in the timeline folder." if left_out else ""
-    keys = tuple({"session": row["session_index"]} for row in shown)
+    keys = tuple({"session": row["session_index"], "incident": row["incident_index"]} for row in shown)
     return Table("incidents", "All incidents in time order", headings, tuple(rows), note=note, row_keys=keys)

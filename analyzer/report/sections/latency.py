@@ -26,6 +26,7 @@ from analyzer.report.blocks import (
     Table,
 )
 from analyzer.report.cells import count_cell, share_cell, time_cell
+from analyzer.report.latency_by_size import size_blocks
 from analyzer.report.palette import series_color
 from analyzer.report.sampling import keep, spread_ranks
 from analyzer.report.sections.commands import task_hover
@@ -44,7 +45,7 @@ SHARE_AXIS = Axis("commands within", "%", range=(0.0, 101.0))
 
 
 def build(study: Study) -> Section:
-    """Curves, the cloud over time, and the table."""
+    """Curves, heat map, the cloud over time, and the tables by operation and by size."""
     question = "How long did commands take?"
     overall = study.recorded.overall
     if not overall["completed"]:
@@ -62,7 +63,7 @@ def build(study: Study) -> Section:
         "Latency",
         question,
         answer,
-        (_curves(study), _heat(study), _cloud(study), _table(study)),
+        (_curves(study), _heat(study), _cloud(study), _table(study), *size_blocks(study)),
     )
 
 

@@ -30,6 +30,8 @@ from analyzer.report.words import percent, sentence, shortened
 from analyzer.tables.folder import Outcome
 
 DRAWN_LINKS = 12
+IDLE_SHARE = 0.001
+"""Links that send for less of the time in every replay have no curve worth drawing."""
 _STAGE_COLORS = ("series-6", "series-3", "write", "wait", "other", "read")
 _INTERVALS = 60
 """Spans of time that a curve is drawn over; shorter ones are averaged."""
@@ -41,12 +43,13 @@ def build(study: Study) -> Section | None:
         return None
     blocks: list[Block] = [_lives(study), _waits(study)]
     links = _links(study)
+    is_idle = all(one.y.max(initial=0.0) < 100 * IDLE_SHARE for one in links.series)
     return Section(
         "limits",
         "Limits",
         "What would be the limit: links, command window, order or target?",
         _answer(study),
-        tuple([links, *blocks] if links.series else blocks),
+        tuple(blocks if is_idle else [links, *blocks]),
     )
 
 
@@ -59,6 +62,11 @@ def _answer(study: Study) -> str:
     if not found:
         return "Nothing completed in any replay."
     share, label, busy = max(found, key=lambda one: one[0])
+    if share < IDLE_SHARE:
+        return (
+            "The links are the limit in no replay: the capture tells no rate of theirs that matters, so "
+            "sending takes hardly any time. A known rate can be given with --set links.rate=100Mbps."
+        )
     way = "from" if busy.from_target else "to"
     told = (
         f"the busiest link is {busy.path} {way} the target under {label}, "

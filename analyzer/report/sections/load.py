@@ -119,12 +119,13 @@ def _highest(
 def _throughput(study: Study, edges: npt.NDArray[np.float64]) -> Figure:
     return Figure(
         "throughput",
-        f"Data moved per connection, by completion, in intervals of {duration(_width(edges) * 1e9)}",
+        "Data moved per connection: a curve below the others is a path that carries less",
         "Read and written data of completed commands per second on each connection, over time.",
         study.time_axis,
         Axis("throughput", "MB/s"),
         _rates(study, edges, study.requests.transferred_bytes / 1e6),
         height=280,
+        note=f"By completion, in intervals of {duration(_width(edges) * 1e9)}.",
         sum="throughput",
     )
 
@@ -132,12 +133,13 @@ def _throughput(study: Study, edges: npt.NDArray[np.float64]) -> Figure:
 def _completions(study: Study, edges: npt.NDArray[np.float64]) -> Figure:
     return Figure(
         "completions",
-        f"Commands completed per connection, in intervals of {duration(_width(edges) * 1e9)}",
+        "Commands completed per connection: where all fall together, the target or the application paused",
         "Completed commands per second on each connection, over time.",
         study.time_axis,
         Axis("completions", "commands/s"),
         _rates(study, edges, np.ones(len(study.requests))),
         height=280,
+        note=f"In intervals of {duration(_width(edges) * 1e9)}.",
         sum="completions",
     )
 

@@ -17,6 +17,7 @@ from analyzer.report.words import amount, duration, plural, size, visible
 
 _PICTURED_SESSIONS = 24
 _PICTURED_LINKS = 16
+_PICTURED_UNITS = 12
 _ENDS = {
     "reset": "reset",
     "timeout": "timed out",
@@ -32,6 +33,7 @@ def build(study: Study) -> Section:
     normal = [row for row in sessions if maybe(row["session_type"]) != "discovery"]
     initiators = {maybe(row["initiator_name"]) for row in normal}
     portals = {(row["target_address"], row["target_port"]) for row in connections}
+    units = len(study.luns[1])
     several = sum(1 for row in normal if _links_of(connections, row["session_index"]) > 1)
     way = (
         "Several connections share one CmdSN order (MC/S)"
@@ -39,8 +41,9 @@ def build(study: Study) -> Section:
         else "Every session has one connection of its own; order holds in each session alone"
     )
     answer = (
-        f"{plural(len(initiators), 'initiator')}, {plural(len(normal), 'session')} and "
-        f"{plural(len(connections), 'connection')} to {plural(len(portals), 'portal')}. {way}."
+        f"{plural(len(initiators), 'initiator')}, {plural(len(normal), 'session')}, "
+        f"{plural(len(connections), 'connection')} to {plural(len(portals), 'portal')} and "
+        f"{plural(units, 'logical unit')}. {way}."
         if connections
         else "No iSCSI connection was found."
     )
@@ -58,6 +61,7 @@ def _commands_by_connection(study: Study) -> npt.NDArray[np.int64]:
 
 def _picture(study: Study, sessions: list[dict[str, Any]], connections: list[dict[str, Any]]) -> Topology:
     commands = _commands_by_connection(study)
+    units = _units_by_session(study)
     nexuses = []
     for row in sessions[:_PICTURED_SESSIONS]:
         index = row["session_index"]
@@ -73,6 +77,7 @@ def _picture(study: Study, sessions: list[dict[str, Any]], connections: list[dic
                 visible(maybe(row["target_name"]) or "target not named in the capture"),
                 tuple(_session_remarks(row)),
                 tuple(links[:_PICTURED_LINKS]),
+                units.get(index, ()),
             )
         )
     left_out = max(0, len(sessions) - _PICTURED_SESSIONS)
@@ -80,11 +85,28 @@ def _picture(study: Study, sessions: list[dict[str, Any]], connections: list[dic
     note = f"{plural(left_out, 'more session')} in the table only. " if left_out else ""
     note += f"At most {_PICTURED_LINKS} connections of a session are drawn." if most > _PICTURED_LINKS else ""
     return Topology(
-        f"{plural(len(sessions), 'session')} with their connections from initiator to target portal; "
-        "the bar under each connection is its share of all commands.",
+        f"{plural(len(sessions), 'session')} with their connections from initiator to target portal and the "
+        "logical units behind it; the bar under each connection is its share of all commands.",
         tuple(nexuses),
         note.strip(),
     )
+
+
+def _units_by_session(study: Study) -> dict[int, tuple[str, ...]]:
+    """The logical units of each session with their commands, those with the most first."""
+    codes, names = study.luns
+    session = study.timeline.values("tasks", "session_index").astype(np.int64)
+    keys, counts = np.unique(session * len(names) + codes, return_counts=True)
+    found: dict[int, list[str]] = {}
+    for place in np.argsort(-counts, kind="stable"):
+        owner, code = divmod(int(keys[place]), len(names))
+        found.setdefault(owner, []).append(f"LUN {names[code]}: {plural(int(counts[place]), 'command')}")
+    shown = {}
+    for owner, units in found.items():
+        rest = len(units) - _PICTURED_UNITS
+        more = (f"{rest} more",) if rest > 0 else ()
+        shown[owner] = (*units[:_PICTURED_UNITS], *more)
+    return shown
 
 
 def _session_remarks(row: dict[str, Any]) -> list[str]:

@@ -170,5 +170,6 @@ def _what_if(study: Study) -> Line:
     advice = advice_of(study)
     if advice is None:
         return Line("What if", "Only the recording itself was replayed.", section="validity")
-    links = dict(advice.reasons).get("Links", "")
-    return Line("What if", f"{advice.advice} {links}".strip(), section="comparison")
+    reasons = dict(advice.reasons)
+    told = (advice.advice, reasons.get("MC/S or MPIO", ""), reasons.get("Links", ""))
+    return Line("What if", " ".join(text for text in told if text), section="comparison")

@@ -175,13 +175,6 @@ function traces(figure) {
   all.push(...highlighted(figure));
   return { all, low, high, left, right, legends };
 }
-function marks(figure) {
-  if (!figure.isOnTime) return [];
-  return figure.study.data.incidents.map(([from, to]) => ({
-    type: "rect", xref: "x", yref: "paper", x0: from, x1: to, y0: 0, y1: 1, layer: "below",
-    fillcolor: faded("bad", 0.07), line: { color: faded("bad", 0.35), width: 1 },
-  }));
-}
 
 function axis(spec, low, high) {
   const made = {
@@ -227,13 +220,14 @@ function draw(figure) {
   const { all, low, high, left, right, legends } = traces(figure);
   const x = axis(spec.x, left, right), y = axis(spec.y, low, high);
   if (figure.isOnTime && study.view) x.range = study.view.slice();
+  if (spec.x.kind === "linear") x.rangemode = "tozero";
   y.fixedrange = figure.isOnTime;
   if (figure.isOnTime && !spec.y.range) { const range = heightRange(figure, low, high); if (range) y.range = range; }
   if (isNarrow() && spec.y.kind !== "lanes") y.title.font.size = 11;
   const layout = {
-    height: spec.height, margin: { l: isNarrow() ? 46 : 64, r: 14, t: 8, b: 44 }, autosize: true,
+    height: spec.height + figure.grown, margin: { l: isNarrow() ? 46 : 64, r: 14, t: 8, b: 44 }, autosize: true,
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", barmode: "overlay", hovermode: "closest",
-    dragmode: isTouch.matches ? false : "zoom", showlegend: legends > 1 || all.length > legends, shapes: marks(figure),
+    dragmode: isTouch.matches ? false : "zoom", showlegend: legends > 1 || all.length > legends, shapes: bands(figure), annotations: handles(figure),
     font: { family: getComputedStyle(document.body).fontFamily, size: 12.5, color: color("ink") },
     legend: { orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom", font: { size: 12 }, itemsizing: "constant" },
     hoverlabel: { bgcolor: color("panel"), bordercolor: color("line"), font: { color: color("ink"), size: 12 }, align: "left" },
@@ -246,6 +240,7 @@ function draw(figure) {
     toImageButtonOptions: { format: "svg", filename: figure.name },
   };
   Plotly.react(figure.element, all, layout, config);
+  makeRoom(figure);
   if (!figure.isDrawn) {
     figure.isDrawn = true;
     figure.element.style.minHeight = "";
@@ -253,12 +248,26 @@ function draw(figure) {
       const task = event.points[0].customdata;
       if (Number.isInteger(task) && task >= 0) selectTask(study, task);
     });
+    watchHandles(figure);
     if (figure.isOnTime) {
       figure.element.on("plotly_relayout", (change) => moved(study, change));
       figure.element.on("plotly_doubleclick", () => setView(study, null));
     }
   }
   figure.isStale = false;
+}
+/* A legend of many rows makes the plot taller instead of the curves lower. Plotly gives a legend a share of
+   the height at most, so it may show more rows in a taller plot: a few rounds settle it. */
+const BESIDE_THE_CURVES = 84;
+const ROUNDS = 4;
+function makeRoom(figure) {
+  for (let round = 0; round < ROUNDS; round++) {
+    const missing = figure.spec.height - BESIDE_THE_CURVES - figure.element._fullLayout._size.h;
+    const grown = Math.max(0, Math.round(figure.grown + missing));
+    if (Math.abs(grown - figure.grown) <= 6) return;
+    figure.grown = grown;
+    Plotly.relayout(figure.element, { height: figure.spec.height + grown });
+  }
 }
 function waitForPlotly(figure) {
   const status = figure.element.parentElement.querySelector(".drawn");

@@ -37,7 +37,7 @@ function offerFigure(figure) {
     offers.append(button(format.toUpperCase(), `Save as ${format.toUpperCase()}: ${title}`, () => {
       if (!figure.isDrawn) draw(figure);
       if (!figure.isDrawn) return;
-      Plotly.downloadImage(figure.element, { format, filename: figure.name, width: figure.element.clientWidth, height: figure.spec.height, scale: format === "png" ? 2 : 1 });
+      Plotly.downloadImage(figure.element, { format, filename: figure.name, width: figure.element.clientWidth, height: figure.element.clientHeight, scale: format === "png" ? 2 : 1 });
     }));
   }
   head.append(offers);

@@ -1,35 +1,54 @@
-/* One command chosen by a click: its whole life in a panel, and marked wherever it is drawn or listed. */
-const lifePanel = document.getElementById("life");
+/* One command or incident chosen: told in a panel, and marked wherever it is drawn or listed. */
+const panel = document.getElementById("life");
 function taskColumn(series) { return series.hover.find((hover) => hover.key === "task"); }
-function selectTask(study, task) {
+function select(study, { task = null, incident = null }) {
   study.selected = task;
+  study.incident = incident;
   for (const figure of study.figures) figure.isStale = true;
   for (const row of study.element.querySelectorAll("tr[data-task]")) {
     row.classList.toggle("selected", Number(row.dataset.task) === task);
   }
-  showLife(study);
+  showChosen(study);
   showAddress();
   refresh(study);
 }
+function selectTask(study, task) { select(study, { task }); }
+function showChosen(study) {
+  panel.hidden = true;
+  showIncident(study);
+  if (study.selected !== null) showLife(study);
+}
+function openPanel(title, list, view) {
+  panel.hidden = false;
+  panel.querySelector("h2").textContent = title;
+  panel.querySelector("dl").replaceWith(list);
+  const zoom = panel.querySelector("[data-life=zoom]");
+  zoom.hidden = !view;
+  zoom.onclick = () => setView(shown, view);
+}
 function highlighted(figure) {
-  const { study } = figure;
-  if (study.selected === null) return [];
+  const { study } = figure, incident = chosenIncident(study);
+  const wanted = new Set(incident ? incident.tasks : study.selected === null ? [] : [study.selected]);
+  if (!wanted.size) return [];
   const points = { x: [], y: [] }, bars = { base: [], x: [], y: [] };
   for (const series of figure.series) {
     const column = taskColumn(series);
-    const index = column ? column.column.indexOf(study.selected) : -1;
-    if (index < 0) continue;
-    if (series.shape === "bars") {
-      bars.base.push(series.x[index]); bars.x.push(series.end[index] - series.x[index]); bars.y.push(series.y[index]);
-    }
-    points.x.push(series.end ? (series.x[index] + series.end[index]) / 2 : series.x[index]);
-    points.y.push(series.y[index]);
+    if (!column) continue;
+    column.column.forEach((task, index) => {
+      if (!wanted.has(task)) return;
+      if (series.shape === "bars") {
+        bars.base.push(series.x[index]); bars.x.push(series.end[index] - series.x[index]); bars.y.push(series.y[index]);
+      }
+      points.x.push(series.end ? (series.x[index] + series.end[index]) / 2 : series.x[index]);
+      points.y.push(series.y[index]);
+    });
   }
   if (!points.x.length) return [];
-  const name = `task ${study.selected}`, plain = { name, hoverinfo: "skip", showlegend: true, legendgroup: name };
+  const name = incident ? "held by the incident" : `task ${study.selected}`;
+  const plain = { name, hoverinfo: "skip", showlegend: true, legendgroup: name };
   const made = [{
     ...plain, type: "scatter", mode: "markers", ...points,
-    marker: { symbol: "circle-open", size: 17, color: color("bad"), line: { width: 2.5 } },
+    marker: { symbol: "circle-open", size: incident ? 11 : 17, color: color("bad"), line: { width: incident ? 1.5 : 2.5 } },
   }];
   if (bars.x.length) {
     made.unshift({
@@ -64,10 +83,9 @@ function line(list, label, text) {
 }
 function whole(value) { return value === null ? null : value.toLocaleString("en"); }
 function showLife(study) {
-  lifePanel.hidden = study.selected === null;
-  if (lifePanel.hidden) return;
   const life = lifeOf(study, study.selected), list = document.createElement("dl");
-  lifePanel.querySelector("h2").textContent = `Task ${study.selected}` + (life ? `, ${life.fact("operation")}` : "");
+  const title = `Task ${study.selected}` + (life ? `, ${life.fact("operation")}` : "");
+  let view = null;
   if (!life) {
     line(list, "Not kept", "This page keeps the lives of the longest commands and of an even choice of the others; the timeline folder has all.");
   } else {
@@ -83,27 +101,23 @@ function showLife(study) {
     line(list, "In flight", `${life.fact("outstanding")} others`);
     if (life.fact("moved")) line(list, "Retried, reassigned", `${life.fact("moved")} times`);
     if (life.fact("retry_of") !== null) line(list, "Re-issue of", `task ${life.fact("retry_of")}`);
+    const from = life.fact("sent"), last = Math.max(...life.moments.filter(Number.isFinite), 1000) / 1e9;
+    view = [from - last, from + 2 * last];
     line(list, "Packets", [life.fact("packet"), life.fact("response_packet")].filter((one) => one !== null).join(", "));
   }
-  lifePanel.querySelector("dl").replaceWith(list);
-  const zoom = lifePanel.querySelector("[data-life=zoom]");
-  zoom.hidden = !life;
-  if (life) {
-    const from = life.fact("sent"), last = Math.max(...life.moments.filter(Number.isFinite), 1000) / 1e9;
-    zoom.onclick = () => setView(study, [from - last, from + 2 * last]);
-  }
+  openPanel(title, list, view);
 }
-lifePanel.querySelector("[data-life=close]").addEventListener("click", () => selectTask(shown, null));
+panel.querySelector("[data-life=close]").addEventListener("click", () => select(shown, {}));
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && shown.selected !== null) selectTask(shown, null);
+  if (event.key === "Escape" && !panel.hidden) select(shown, {});
 });
+function watchChoice(row, choose) {
+  row.tabIndex = 0;
+  row.addEventListener("click", choose);
+  row.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); } });
+}
 function watchRows(study) {
-  for (const row of study.element.querySelectorAll("tr[data-task]")) {
-    row.tabIndex = 0;
-    const choose = () => selectTask(study, Number(row.dataset.task));
-    row.addEventListener("click", choose);
-    row.addEventListener("keydown", (event) => { if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(); } });
-  }
+  for (const row of study.element.querySelectorAll("tr[data-task]")) watchChoice(row, () => selectTask(study, Number(row.dataset.task)));
 }
 
 /* Filters by session, logical unit and operation. What they do to sums stands in sums.js. */

@@ -1,7 +1,7 @@
 /* The studies of the page, one in sight at a time. A study is unpacked when it is first shown and
    its plots are drawn when they come near, so one that nobody looks at costs nothing. */
 const studies = [...document.querySelectorAll(".study")].map((element) => ({
-  element, name: element.id, view: null, whole: null, selected: null, filter: {}, data: null, lives: null, figures: [], isReady: false,
+  element, name: element.id, view: null, whole: null, selected: null, incident: null, filter: {}, data: null, lives: null, figures: [], isReady: false,
 }));
 let shown = null;
 
@@ -12,7 +12,7 @@ function prepare(study) {
   for (const element of study.element.querySelectorAll("[data-figure]")) {
     const name = element.dataset.figure, spec = study.data.figures[name];
     study.figures.push({
-      study, element, name, spec, series: null, isDrawn: false, isStale: true, isNear: false,
+      study, element, name, spec, series: null, grown: 0, isDrawn: false, isStale: true, isNear: false,
       isOnTime: spec.x.kind === "capture-time" || spec.x.kind === "replay-time",
     });
   }
@@ -20,17 +20,10 @@ function prepare(study) {
   if (onTime.length) study.whole = onTime.find((figure) => figure.spec.x.kind === "capture-time").spec.x.range;
   for (const sheet of study.element.querySelectorAll(".sheet")) enliven(sheet);
   for (const figure of study.figures) offerFigure(figure);
-  for (const button of study.element.querySelectorAll(".look")) {
-    button.hidden = false;
-    button.addEventListener("click", () => {
-      const from = Number(button.dataset.from), to = Number(button.dataset.to), pad = Math.max((to - from) * 0.3, 1e-4);
-      setView(study, [from - pad, to + pad]);
-      const place = study.figures.find((figure) => figure.name === "commands");
-      if (place) place.element.parentElement.scrollIntoView();
-    });
-  }
   buildFilters(study);
   watchRows(study);
+  watchIncidents(study);
+  for (const figure of onTime) watchKeys(figure);
   watchFigures(study);
   watchWindow(study, onTime);
   watchContents(study);
@@ -74,7 +67,7 @@ function show(study) {
   bar.hidden = true;
   prepare(study);
   showWindow(study);
-  showLife(study);
+  showChosen(study);
 }
 
 /* The switch: links to the studies without script, tabs with it. */
@@ -104,6 +97,7 @@ function showAddress() {
   if (studies.length > 1) parts.push(`study=${shown.name}`);
   if (shown.view) parts.push(`view=${shown.view.map((moment) => moment.toFixed(9)).join(",")}`);
   if (shown.selected !== null) parts.push(`task=${shown.selected}`);
+  if (shown.incident !== null) parts.push(`incident=${shown.incident}`);
   for (const name of FILTERS) if (shown.filter[name] !== undefined) parts.push(`${name}=${shown.filter[name]}`);
   if (!parts.length && !location.hash.includes("=")) return;
   try { history.replaceState(null, "", "#" + parts.join("&")); } catch { /* some viewers forbid it */ }
@@ -117,7 +111,8 @@ function followAddress() {
     const numberOf = (name) => (/^\d+$/.test(state.get(name) || "") ? Number(state.get(name)) : null);
     // What the address does not name is as it is on a page just opened.
     for (const name of FILTERS) if (numberOf(name) !== (shown.filter[name] ?? null)) setFilter(shown, name, numberOf(name));
-    if (numberOf("task") !== shown.selected) selectTask(shown, numberOf("task"));
+    const task = numberOf("task"), incident = numberOf("incident");
+    if (task !== shown.selected || incident !== shown.incident) select(shown, { task, incident });
     const wanted = view && [Number(view[1]), Number(view[2])];
     if (shown.whole && String(wanted) !== String(shown.view)) setView(shown, wanted);
     return;
@@ -129,13 +124,22 @@ function followAddress() {
   place.scrollIntoView({ behavior: "instant" });
 }
 window.addEventListener("hashchange", followAddress);
+/* On paper nothing can be opened or scrolled to: all is open and drawn. */
+let opened = [];
 window.addEventListener("beforeprint", () => {
   isPrinting = true;
+  opened = [...document.querySelectorAll("details:not([open]):not(.folded)")];
+  for (const one of opened) one.open = true;
   for (const study of studies) {
     study.element.hidden = false;
     prepare(study);
     for (const figure of study.figures) draw(figure);
   }
 });
-window.addEventListener("afterprint", () => { isPrinting = false; show(shown); redrawAll(); });
+window.addEventListener("afterprint", () => {
+  isPrinting = false;
+  for (const one of opened) one.open = false;
+  show(shown);
+  redrawAll();
+});
 followAddress();

@@ -37,8 +37,18 @@ function kept(whole, from, to) {
   const shift = Math.max(0, whole[0] - from) - Math.max(0, to - whole[1]);
   return [from + shift, to + shift];
 }
-bar.addEventListener("click", (event) => {
-  const move = event.target.dataset.move;
-  if (move === "all") setView(shown, null);
-  else if (move) setView(shown, kept(shown.whole, ...MOVES[move](...(shown.view || shown.whole))));
-});
+function move(study, way) {
+  if (way === "all") setView(study, null);
+  else if (way) setView(study, kept(study.whole, ...MOVES[way](...(study.view || study.whole))));
+}
+bar.addEventListener("click", (event) => move(shown, event.target.dataset.move));
+const KEYS = { ArrowLeft: "earlier", ArrowRight: "later", "+": "closer", "=": "closer", "-": "wider", Home: "all" };
+function watchKeys(figure) {
+  figure.element.tabIndex = 0;
+  figure.element.setAttribute("aria-keyshortcuts", "ArrowLeft ArrowRight + - Home");
+  figure.element.addEventListener("keydown", (event) => {
+    if (!KEYS[event.key] || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    move(figure.study, KEYS[event.key]);
+  });
+}
