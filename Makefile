@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo example test fuzz verify-all lint types format docs bench lab clean
+.PHONY: help demo example screenshots test fuzz verify-all lint types format docs bench lab clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{ printf "  make %-13s %s\n", $$1, $$2 }'
@@ -29,6 +29,11 @@ example: demo ## rebuild reports/example/report.html: the demo's MC/S session, a
 	$(BIN)/analyzer analyze traces/mpio/fo-linkdown-st.link1.pcap.zst traces/mpio/fo-linkdown-st.link2.pcap.zst -o $(DEMO)/failover/timeline
 	$(BIN)/analyzer replay $(DEMO)/failover/timeline --with mpio:2/round-robin --with mcs:2/round-robin --fault down,link=0,at=50% -o $(DEMO)/failover/outcomes
 	$(BIN)/analyzer report $(DEMO)/mcs/timeline $(DEMO)/mcs/outcomes $(DEMO)/failover/timeline $(DEMO)/failover/outcomes -o reports/example/report.html
+
+SCREENSHOTS := reports/screenshots
+screenshots: $(VENV)/.installed-test ## pictures of real pages into reports/screenshots, two of them into docs/images (needs Chromium)
+	SCREENSHOTS=$(SCREENSHOTS) $(BIN)/python -m pytest -q tests/browser/test_real_pages.py
+	cp $(SCREENSHOTS)/report.png $(SCREENSHOTS)/incident.png docs/images/
 
 test: $(VENV)/.installed-test ## install the test tools (tshark, Chromium, tgt), then check and test everything
 	@tests/install_tools.sh
@@ -66,7 +71,7 @@ lab: $(VENV)/.installed-test ## record the same workload under MC/S and MPIO on 
 	$(BIN)/python -m benchmarks.lab matrix benchmarks/results/lab --file benchmarks/lab/demonstration.toml
 
 clean: ## remove the environment and everything generated
-	rm -rf $(VENV) build dist reports/*.html reports/demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist reports/*.html reports/demo $(SCREENSHOTS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Debian keeps ensurepip in a package of its own, so pip is brought in from outside where it is missing.

@@ -1,6 +1,7 @@
 """Pages of real recordings, with replays and claims: MC/S on unlike links, and a link that dies under MPIO.
 
-With SCREENSHOTS=FOLDER the pictures are kept, to be looked at; those of the README come from here.
+With SCREENSHOTS=FOLDER the pictures are kept, to be looked at; ``make screenshots`` takes those of the README
+from here.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ PAGES = {
         ("as-recorded", "mpio:2/round-robin", "mcs:2/round-robin"),
     ),
 }
+README_PICTURES = {"demo": ("report", ""), "failover": ("incident", "#incident=0")}
+"""For each page the picture that is taken of its commands, and the state of the page on it."""
 LONGEST_MS = 3000
 LARGEST_BYTES = 12_000_000
 
@@ -71,11 +74,37 @@ def test_a_real_page_opens_soon_whole_and_quiet(
     assert shown == [section.name for section in sections(study)]
     assert {"reservations", "failover", "claims", "limits", "comparison"} <= set(shown)
     assert visit.page.evaluate("document.documentElement.scrollWidth") == width
-    for section in ("commands", "comparison", "limits", "failover", "claims"):
+    for section in (
+        "topology",
+        "commands",
+        "latency",
+        "incidents",
+        "comparison",
+        "limits",
+        "failover",
+        "claims",
+    ):
         visit.page.evaluate(f"document.getElementById('{section}').scrollIntoView({{behavior: 'instant'}})")
         visit.page.wait_for_timeout(200)
         visit.page.screenshot(path=screenshots / f"{name}-{width}-{scheme}-{section}.png")
     assert [url for url in visit.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert visit.complaints == []
+    visit.page.close()
+
+
+def test_the_pictures_of_the_readme_show_commands(
+    page_of: tuple[str, Study, Path], browser: Browser, screenshots: Path
+):
+    """The commands of a page in full width, drawn; of the failover with the lost connection chosen."""
+    name, _, place = page_of
+    picture, mark = README_PICTURES[name]
+    visit = Visit(browser, place, mark=mark)
+    visit.page.evaluate("document.getElementById('commands').scrollIntoView({ behavior: 'instant' })")
+    visit.wait_until("document.querySelector('#figure-commands .main-svg') !== null")
+    assert visit.page.locator("#life").is_visible() == bool(mark)
+    visit.page.wait_for_timeout(300)
+    visit.page.screenshot(path=screenshots / f"{picture}.png")
+    visit.page.pdf(path=screenshots / f"{name}.pdf")
     assert visit.complaints == []
     visit.page.close()
 
