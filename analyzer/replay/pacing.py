@@ -178,6 +178,9 @@ def paced(
     think = np.where(is_seen, longest, np.minimum(usual, longest))
     behind = np.where(is_linked, waited_for + unseen_ns + think, earliest_ns)
     asked = np.where(is_seen, latest_ns, np.clip(behind, earliest_ns, latest_ns))
+    for one in np.unique(group):
+        mine = np.flatnonzero(group == one)
+        asked[mine] = np.minimum.accumulate(asked[mine][::-1])[::-1]
     return Pacing(predecessor, think, is_seen, asked)
 
 

@@ -106,3 +106,10 @@ def test_a_depth_that_rests_on_commands_behind_others_alone_is_not_believed():
     completed = np.arange(1, 201) * 1000
     issued = np.concatenate([[0, 0], completed[:198]])
     assert depth_of(issued, completed, known=False).value.confidence == "low"
+
+
+def test_commands_of_a_session_are_asked_for_in_the_order_of_their_numbers():
+    """The second left freely at 150; the first waited unseen and cannot have been asked for behind it."""
+    pacing = pace([160, 150, 400], [300, 500, 600], earliest=[0, 0, 0], seen=[False, True, False])
+    assert pacing.issued_ns.tolist() == sorted(pacing.issued_ns.tolist())
+    assert pacing.issued_ns[1] == 150
