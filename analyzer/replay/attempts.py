@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.replay.connections import send
 from analyzer.replay.event_queue import (
     FREE,
     KIND_SHIFT,
@@ -41,6 +42,7 @@ from analyzer.replay.state import (
     NEXT_IN_LIST,
     NONE,
     NOT_HELD,
+    NOTHING,
     OF_NO_REQUEST,
     ON_A_LINK,
     R2T_ARRIVES,
@@ -188,13 +190,18 @@ class Attempts:
         found: Bools = np.isin(events.kind, ON_A_LINK) & np.isin(events.path, paths)
         return found
 
-    def round_trip_ns(self, path: int, now_ns: int) -> int:
-        """What a PDU without data and its answer take on a path, behind all that already waits there."""
-        total = 0
-        for direction in (int(self.world.paths[path].link_to), int(self.world.paths[path].link_from)):
-            link = self.world.links[direction]
-            total += max(0, int(link.free_ns) - now_ns) + int(link.delay_ns)
-        return total
+    def carry(self, path: int, direction: np.int64, now_ns: int) -> int:
+        """Write a PDU without data to a path; gives when it is read, behind all that was written before.
+
+        ``direction`` is NOTHING or FROM_TARGET. What a link that is down would hold up counts as carried:
+        whoever waits for it is told otherwise when that connection is lost.
+        """
+        header_bytes = np.int64(self.world.paths[path].header_bytes)
+        at_ns = int(send(self.world, np.int64(path), direction, np.int64(now_ns), header_bytes, NOTHING))
+        if at_ns < FAR_NS:
+            return at_ns
+        halted_ns = int(self.world.links[int(self.world.paths[path].link_to)].halted_ns)
+        return at_ns - int(FAR_NS) - halted_ns + now_ns
 
     # Commands
 

@@ -42,22 +42,38 @@ class ConnectionRecovery(PathRecovery):
         if not len(living):
             return
         found.hold_ends(now_ns)
-        rows = self.attempts.outstanding([path])
-        found.hold(rows)
+        found.hold(self.attempts.outstanding([path]))
         survivor = int(living[0])
         is_reassigning = self.recovery.connection_recovery == "reassign"
-        begin_ns = now_ns
-        if not is_reassigning or self.recovery.is_logout_sent:
-            what = "logout" if is_reassigning else "nop"
-            found.clean(now_ns, f"{what} on connection {survivor}")
-            begin_ns += self.attempts.round_trip_ns(survivor, now_ns) + self.recovery.cleanup_time_ns
+        if is_reassigning and not self.recovery.is_logout_sent:
+            self._send_tasks(path, found, now_ns)
+            return
+        what = "logout" if is_reassigning else "nop"
+        found.clean(now_ns, f"{what} on connection {survivor}")
+        self.exchange(
+            survivor,
+            now_ns,
+            lambda: self.recovery.cleanup_time_ns,
+            lambda at_ns: self._send_tasks(path, found, at_ns),
+        )
+
+    def _send_tasks(self, path: int, found: Disturbance, begin_ns: int) -> None:
+        """The target knows that the connection is lost: reassign its tasks, or send them again."""
+        living = self._living(int(self.world.paths[path].nexus))
+        if not self.world.paths[path].is_lost or not len(living):
+            return
+        is_reassigning = self.recovery.connection_recovery == "reassign"
+        rows = self.attempts.outstanding([path])
         at_ns = begin_ns + len(rows) * self.recovery.repeat_time_ns
+        moved = [row for row in rows.tolist() if is_reassigning and self._has_arrived(row)]
+        at_ns += len(moved) * self.recovery.reassign_time_ns
+        resumed_ns = {row: (place + 1) * self.recovery.resume_time_ns for place, row in enumerate(moved)}
         for number, row in enumerate(rows.tolist()):
             target = int(living[number % len(living)])
             done_ns = at_ns
-            if is_reassigning and self._has_arrived(row):
+            if row in resumed_ns:
                 done_ns += int(self.world.links[int(self.world.paths[target].link_to)].delay_ns)
-                done_ns = max(done_ns, begin_ns + (number + 1) * self.recovery.reassign_time_ns)
+                done_ns += resumed_ns[row]
             self.at(
                 done_ns,
                 lambda due_ns, row=row, target=target: self._go_on(row, path, target, found, due_ns),  # type: ignore[misc]

@@ -20,11 +20,13 @@ from analyzer.replay.recovery import DEFAULT_MCS, DEFAULT_OTHER, Recovery, recov
 from analyzer.replay.scenario import BondMode, Scenario, Topology
 from analyzer.replay.state import (
     FAR_NS,
+    FROM_TARGET,
     HELD_BY_PATH,
     HELD_FOR_PATH,
     MAY_WAIT,
     NEVER,
     NONE,
+    NOTHING,
     NOW_NS,
     World,
 )
@@ -113,6 +115,28 @@ class PathRecovery:
         self.world.counters[NOW_NS] = max(at_ns, int(self.world.counters[NOW_NS]))
         action(at_ns)
 
+    def exchange(
+        self,
+        path: int,
+        now_ns: int,
+        taken_ns: Callable[[], int],
+        answered: Callable[[int], None],
+        *,
+        effect: Callable[[int], None] | None = None,
+    ) -> None:
+        """Send an immediate PDU without data on a path, and hand its answer to ``answered``.
+
+        Both wait behind what was written to the connection before. At the target it takes ``taken_ns``, asked
+        when it is there; ``effect`` is what it then does.
+        """
+
+        def acts(at_ns: int) -> None:
+            if effect is not None:
+                effect(at_ns)
+            self.at(self.attempts.carry(path, FROM_TARGET, at_ns), answered)
+
+        self.at(self.attempts.carry(path, NOTHING, now_ns), lambda at_ns: self.at(at_ns + taken_ns(), acts))
+
     def _link(self, path: int) -> int:
         return int(self.world.paths[path].link_to) // 2
 
@@ -189,7 +213,9 @@ class PathRecovery:
             world.members.is_usable[scope, : len(members)] = usable_members(options, alive.tolist())
 
     def pause_paths(self, paths: Rows, is_paused: bool, now_ns: int) -> None:
-        """Keep back new commands of some paths, or let them go."""
+        """Keep back new commands of some paths, or let those go whose connections still live."""
+        if not is_paused:
+            paths = paths[self.world.paths.is_lost[paths] == 0]
         self.world.paths.is_held[paths] = is_paused
         if not is_paused:
             self._release_held(now_ns)

@@ -63,8 +63,12 @@ class Recovery(BaseModel):
     time2retain_ns: Time = 20 * SECOND_NS
     session_drop_ns: Time = 0
     """What passes until a target that loses one connection drops the whole session."""
+    abort_time_ns: Time = 0
+    """What such a function takes besides for each task at the target that it ends, one after the other."""
     reassign_time_ns: Time = 0
-    """What the target takes for each TASK REASSIGN."""
+    """What each TASK REASSIGN takes; tasks go on when all have been answered."""
+    resume_time_ns: Time = 0
+    """What the target takes to let each reassigned task go on, one after the other."""
     repeat_time_ns: Time = 0
     """What the initiator takes for each command that it sends again; all of them go out behind the last."""
     is_survivor_paused: bool = False

@@ -7,6 +7,7 @@ next command meets, and then sends all of them again at once; with nothing left 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from analyzer.replay.attempts import Rows
 from analyzer.replay.disturbance import Disturbance
 from analyzer.replay.state import (
     ENDED_UNKNOWN,
+    FROM_TARGET,
     NONE,
     NOT_HELD,
     STATUS_ARRIVES,
@@ -32,7 +34,8 @@ class Effect:
     """What a function does beyond the tasks of the nexus that sends it.
 
     ``ends_others``: tasks of other nexuses, where one task set is shared (TST 0) or always.
-    ``status_if_told``: with TAS they are answered with TASK ABORTED; else ``attention`` awaits them.
+    ``status_if_told``: with TAS they are answered with TASK ABORTED; else ``attention`` awaits them. A reset
+    lets it await the nexus that sent it too (SAM-5 section 6.3.3; tgt and LIO do so).
     """
 
     name: str
@@ -41,6 +44,11 @@ class Effect:
     attention: str
     clears_reserve: bool
     clears_mode_pages: bool
+
+    @property
+    def is_reset(self) -> bool:
+        """Whether it resets the logical unit, and so is a surprise to every nexus."""
+        return self.ends_others == "always"
 
 
 EFFECTS = {
@@ -76,28 +84,24 @@ class TaskManagement:
         again too.
         """
         recovery = self.failover.recovery
-        attempts = self.failover.attempts
-        round_trip_ns = attempts.round_trip_ns(survivor, now_ns)
-        one_way_ns = int(attempts.world.links[int(attempts.world.paths[survivor].link_to)].delay_ns)
         found.clean(now_ns, recovery.cleanup)
         paths = np.array([survivor])
         self.failover.pause_paths(paths, True, now_ns)
-        devices = sorted(set(attempts.world.requests.device_index[lost].tolist()))
+        devices = sorted(set(self.failover.world.requests.device_index[lost].tolist()))
+        each_ns = recovery.abort_time_ns
         own: list[Rows] = []
-        self.failover.at(
-            now_ns + one_way_ns + recovery.cleanup_time_ns,
-            lambda at_ns: own.extend(
+        self.failover.exchange(
+            survivor,
+            now_ns,
+            lambda: recovery.cleanup_time_ns + self._ended_by(recovery.cleanup, survivor, devices) * each_ns,
+            lambda at_ns: self._answered(lost, own, paths, found, at_ns),
+            effect=lambda at_ns: own.extend(
                 self._take_effect(recovery.cleanup, device, survivor, found, at_ns) for device in devices
             ),
-        )
-        self.failover.at(
-            now_ns + round_trip_ns + recovery.cleanup_time_ns,
-            lambda at_ns: self._answered(lost, own, paths, found, at_ns),
         )
 
     def _answered(self, lost: Rows, own: list[Rows], paths: Rows, found: Disturbance, now_ns: int) -> None:
         found.step(now_ns, "answered", self.failover.recovery.cleanup)
-        self.failover.pause_paths(paths, False, now_ns)
         progress, is_lost = self.failover.world.progress, self.failover.world.paths.is_lost
         lost = lost[(progress.end[lost] == UNFINISHED) & (progress.path[lost] != NONE)]
         lost = lost[is_lost[progress.path[lost]] != 0]
@@ -105,6 +109,24 @@ class TaskManagement:
         ended = ended[progress.held[ended] == ENDED_UNKNOWN]
         rows = np.unique(np.concatenate([lost, ended]).astype(np.int64))
         self.failover.redirect(rows, found, now_ns, is_aborted=True)
+        # What was held back goes behind what is sent again.
+        self.failover.at(
+            now_ns + len(rows) * self.failover.recovery.repeat_time_ns,
+            lambda at_ns: self.failover.pause_paths(paths, False, at_ns),
+        )
+
+    def _reached(self, effect: Effect, sender: int) -> list[int]:
+        """The nexuses whose tasks a function ends that comes over ``sender``, this one included."""
+        is_shared = self.failover.scenario.target.task_sets == "shared"
+        reaches = effect.ends_others == "always" or (effect.ends_others == "shared-task-set" and is_shared)
+        return list(range(len(self.failover.world.nexuses))) if reaches else [sender]
+
+    def _ended_by(self, function: str, survivor: int, devices: Sequence[int]) -> int:
+        """How many tasks at the target a function would end now, those of lost connections included."""
+        world = self.failover.world
+        reached = self._reached(EFFECTS[function], int(world.paths[survivor].nexus))
+        paths = np.flatnonzero(np.isin(world.paths.nexus, reached))
+        return sum(len(self.failover.attempts.at_target(paths, device)) for device in devices)
 
     def _take_effect(
         self, function: str, device: int, survivor: int, found: Disturbance, now_ns: int
@@ -117,9 +139,7 @@ class TaskManagement:
             found.reserve_ends("cleared")
         if effect.clears_mode_pages:
             found.step(now_ns, "mode-pages", f"of logical unit {device} are reset to their saved values")
-        is_shared = self.failover.scenario.target.task_sets == "shared"
-        reaches = effect.ends_others == "always" or (effect.ends_others == "shared-task-set" and is_shared)
-        for nexus in range(len(world.nexuses)) if reaches else ():
+        for nexus in self._reached(effect, sender):
             paths = np.flatnonzero(world.paths.nexus == nexus)
             if nexus != sender and not world.paths.is_lost[paths].all():
                 self._end_others(effect, device, nexus, paths, found, now_ns)
@@ -127,6 +147,8 @@ class TaskManagement:
         rows = self.failover.attempts.at_target(mine, device)
         self._silence(rows, now_ns)
         world = self.failover.world
+        if effect.is_reset:
+            world.attentions[sender, device] = 1
         world.progress.held[rows] = ENDED_UNKNOWN
         found.aborted.update(rows.tolist())
         found.hold(rows)
@@ -141,16 +163,19 @@ class TaskManagement:
         is_told = effect.status_if_told and self.failover.scenario.target.is_abort_told
         if len(rows) or not is_told:
             found.touch(nexus, len(rows), "TASK ABORTED" if is_told else effect.attention)
-        delay_ns = [
-            int(attempts.world.links[int(attempts.world.paths[path].link_from)].delay_ns)
-            for path in attempts.world.progress.path[rows]
-        ]
+        path_of = attempts.world.progress.path[rows].tolist()
         self._silence(rows, now_ns)
         if is_told:
             known = int(self.failover.world.nexuses[nexus].known_max_cmd_sn)
             attempts.post(
-                (now_ns + wait_ns, int(STATUS_ARRIVES), int(row), int(STATUS_TASK_ABORTED), known)
-                for row, wait_ns in zip(rows, delay_ns, strict=True)
+                (
+                    attempts.carry(path, FROM_TARGET, now_ns),
+                    int(STATUS_ARRIVES),
+                    int(row),
+                    int(STATUS_TASK_ABORTED),
+                    known,
+                )
+                for row, path in zip(rows, path_of, strict=True)
             )
             return
         self.failover.world.attentions[nexus, device] = 1
@@ -188,7 +213,7 @@ class TaskManagement:
         if row in silent:
             silent.discard(row)
             path = int(self.failover.world.progress[row].path)
-            self._send_again({row}, now_ns + self.failover.attempts.round_trip_ns(path, now_ns))
+            self.failover.exchange(path, now_ns, lambda: 0, lambda at_ns: self._send_again({row}, at_ns))
 
     def _send_again(self, rows: set[int], at_ns: int) -> None:
         world = self.failover.world

@@ -169,12 +169,11 @@ def _paced(
         + stream,
         return_inverse=True,
     )
-    responded = ~timeline.is_null("tasks", "response_ns")[in_order]
     link = links.link_of_connection[timeline.values("tasks", "connection_index")[in_order]]
     found = paced(
         spans.earliest_ns[in_order],
         spans.latest_ns[in_order],
-        np.where(responded, timeline.values("tasks", "response_ns", 0)[in_order], -1),
+        _answered_ns(timeline)[in_order],
         spans.is_seen[in_order],
         group.reshape(-1).astype(np.int64),
         stream,
@@ -192,16 +191,25 @@ def _paced(
 def _queue_depth(
     timeline: Timeline, task: Int64s, stream: Int64s, spans: Spans, pacing: Pacing, moves_data: Bools
 ) -> QueueDepth:
-    responded = ~timeline.is_null("tasks", "response_ns")[task]
     return queue_depth(
         pacing.issued_ns,
-        np.where(responded, timeline.values("tasks", "response_ns", 0)[task], -1),
+        _answered_ns(timeline)[task],
         pacing.predecessor,
         pacing.think_ns,
         stream,
         moves_data,
         pacing.is_exact | spans.is_acknowledging[task],
     )
+
+
+def _answered_ns(timeline: Timeline) -> Int64s:
+    """When each task or the last re-issue of it was answered, shape (tasks,); -1 for never."""
+    answered: Int64s = timeline.values("tasks", "response_ns", -1).astype(np.int64)
+    again = np.flatnonzero(~timeline.is_null("tasks", "retry_of_task_index"))
+    first = timeline.values("tasks", "retry_of_task_index", 0)[again].astype(np.int64)
+    of_last = answered.copy()
+    np.maximum.at(of_last, first, answered[again])
+    return of_last
 
 
 def with_neighbours(workload: Workload, count: int) -> Workload:

@@ -113,6 +113,16 @@ def test_lun_reset_resets_mode_pages_and_clear_task_set_does_not():
         assert ("mode-pages" in [what for _, what, _ in found.steps]) == is_reset
 
 
+def test_lun_reset_is_a_unit_attention_for_the_nexus_that_sent_it_too():
+    """SAM-5 section 6.3.3: tgt and LIO answered the next command of that session so."""
+    counts = {}
+    for cleanup in ("lun-reset", "clear-task-set"):
+        world, found = failover("mpio:2/round-robin", cleanup, {"task_sets": "shared"})
+        mine = np.arange(COUNT) % 2 == 0
+        counts[cleanup] = int(world.progress.retries[:COUNT][mine].sum()) - len(found.retried_other_path)
+    assert counts == {"lun-reset": 1, "clear-task-set": 0}
+
+
 def test_abort_task_set_touches_no_other_initiator():
     world, found = failover("mpio:2/round-robin", "abort-task-set", {"task_sets": "shared"})
     assert others(world)[0] == 0

@@ -268,3 +268,24 @@ def test_writes_are_asked_for_again_from_where_they_were():
         assert world.progress.end[0] == GOOD
     took = int(world.progress.completed_ns[0])
     assert took > 160_000_000, "sent again from the beginning"
+
+
+def test_task_management_waits_behind_the_data_of_its_connection():
+    """A function is a PDU like any other: 50 ms for each write of 64 KiB that lies before it at 10 Mbit/s."""
+    world, run = disturbed(
+        made_workload(200, write_bytes=65536),
+        "mpio:2/round-robin",
+        ["portal,link=1,at=500ms"],
+        "linux-multipath,hold=0s,cleanup=lun-reset",
+        (ideal_link(10**7, 50_000),),
+        pacing="depth:8",
+        is_initial_r2t=False,
+        first_burst_bytes=65536,
+        immediate_bytes=0,
+    )
+    found = run.disturbances[0]
+    (answered_ns,) = (at_ns for at_ns, what, _ in found.steps if what == "answered")
+    assert 150_000_000 < answered_ns - found.failed_ns < 220_000_000
+    survivors = world.progress[:200][world.progress.path[:200] == 0]
+    sent = survivors.sent_ns[survivors.sent_ns > found.failed_ns]
+    assert sent.min() >= answered_ns

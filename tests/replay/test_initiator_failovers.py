@@ -2,8 +2,9 @@
 
 Measured from the RST to the first and last good completion, at queue depths 1, 16 and 64 (medians, in ms).
 The constants of a target and of its initiator are given: what the initiator takes for each command that it
-sends again, what the target takes to answer one, and for its function. LIO's functions took times that grow
-with the depth in no simple way (15.9 ms at 16, 19.6 ms at 64), so of them only the order of the ways is held.
+sends again, what the target takes to answer one, and for its function. LIO ends the tasks of a LUN RESET one
+after the other, and resumes reassigned ones so: a part for each task at the target. An initiator that takes
+0.1 ms for a command keeps about 18 there, so that a depth of 64 costs little more than one of 16.
 """
 
 from __future__ import annotations
@@ -68,13 +69,14 @@ LIO = Target(
         Way(
             "LUN RESET",
             "mpio:2",
-            "hold=0s,cleanup=lun-reset,cleanup_time=2ms",
+            "hold=0s,cleanup=lun-reset,cleanup_time=1200us,abort_time=450us",
             ((3.3, 3.3), (15.9, 19.0), (19.6, 25.3)),
         ),
         Way(
             "TASK REASSIGN",
             "mcs:2",
-            "connection_recovery=reassign,time2wait=0s,login=2s,cleanup_time=8ms,reassign_time=1500us",
+            "connection_recovery=reassign,time2wait=0s,login=2s,cleanup_time=8ms,reassign_time=700us,"
+            "resume_time=2200us",
             ((10.2, 10.2), (29.5, 70.5), (28.5, 85.5)),
         ),
     ),
@@ -101,7 +103,7 @@ def replayed_ms(target, way, depth):
 
 @pytest.mark.parametrize(
     ("target", "way"),
-    [(TGT, way) for way in TGT.ways] + [(LIO, LIO.ways[0])],
+    [(target, way) for target in (TGT, LIO) for way in target.ways],
     ids=lambda value: value.name if isinstance(value, Way) else "",
 )
 def test_it_lies_within_a_factor_of_one_and_a_half(target, way):
