@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -23,6 +24,7 @@ import analyzer
 from analyzer.errors import UnusableInputError
 from analyzer.intervals import LEVEL
 from benchmarks.accuracy.errors_page import write_page
+from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPrediction, failovers_from
 from benchmarks.accuracy.measured import Run, runs_in
 from benchmarks.accuracy.predictions import (
     BOUNDS,
@@ -33,6 +35,9 @@ from benchmarks.accuracy.predictions import (
     predicted_from,
     ranking,
 )
+
+Task = TypeVar("Task")
+Found = TypeVar("Found")
 
 TITLES = {
     "iops": "IOPS %",
@@ -58,15 +63,37 @@ def predicted(runs: Sequence[Run]) -> list[FromOneCapture]:
         others = tuple(run for run in usable if run.workload == source.workload and run.name != source.name)
         if source.capture is not None and others:
             tasks.append((source, others))
+    return _over_all_cores(from_run, tasks)
+
+
+def failovers_from_run(task: tuple[Run, tuple[Run, ...]]) -> tuple[FailoverPrediction, ...]:
+    """Calibrate one capture and predict failing runs of its workload."""
+    source, failing = task
+    assert source.capture is not None
+    return failovers_from(source, analyzer.analyze(source.capture), failing)
+
+
+def predicted_failovers(runs: Sequence[Run]) -> list[FailoverPrediction]:
+    """Each failing run from the captures of all others that have none, and from its own."""
+    tasks = []
+    for source in runs:
+        mine = (source,) if source.is_failover else runs
+        failing = tuple(run for run in mine if run.is_failover and run.workload == source.workload)
+        if source.capture is not None and failing:
+            tasks.append((source, failing))
+    return [one for found in _over_all_cores(failovers_from_run, tasks) for one in found]
+
+
+def _over_all_cores(work: Callable[[Task], Found], tasks: Sequence[Task]) -> list[Found]:
     if len(tasks) < 2:
-        return [from_run(task) for task in tasks]
+        return [work(task) for task in tasks]
     with ProcessPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(from_run, tasks))
+        return list(pool.map(work, tasks))
 
 
-def summary(found: Sequence[FromOneCapture]) -> Table:
+def summary(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPrediction]) -> Table:
     """Median and worst error for each workload and over all."""
-    table = Table("workload", "predictions", *TITLES.values(), "pairs in wrong order", "failover")
+    table = Table("workload", "predictions", *TITLES.values(), "pairs in wrong order", "failover times %")
     workloads = sorted({one.source.workload for one in found})
     for workload in [*workloads, ""]:
         mine = [one for one in found if workload in ("", one.source.workload)]
@@ -74,7 +101,31 @@ def summary(found: Sequence[FromOneCapture]) -> Table:
         orders = [ranking(one.predictions) for one in mine]
         wrong, pairs = sum(len(order.wrong) for order in orders), sum(order.pairs for order in orders)
         cells = [_median_and_worst(flat, name) for name in TITLES]
-        table.add_row(workload or "all", str(len(flat)), *cells, f"{wrong} of {pairs}", "not predicted yet")
+        failing = [one for one in failovers if workload in ("", one.run.workload)]
+        cells += [f"{wrong} of {pairs}", _times(failing, TIMES)]
+        table.add_row(workload or "all", str(len(flat)), *cells)
+    return table
+
+
+def _times(failovers: Sequence[FailoverPrediction], names: Sequence[str]) -> str:
+    """Median and worst error of some figures; nothing where no failing run was predicted."""
+    if not failovers:
+        return ""
+    errors = np.abs([one.error(name) for one in failovers for name in names])
+    color = "green" if np.median(errors) <= max(BOUNDS_PERCENT[name] for name in names) else "red"
+    return f"[{color}]{np.median(errors):.1f} / {errors.max():.1f}[/{color}]"
+
+
+def failover_table(failovers: Sequence[FailoverPrediction]) -> Table:
+    """Median and worst error of each figure for each failing run, and how often all kept their bounds."""
+    table = Table(
+        "failing run", "predictions", *(f"{name} %" for name in BOUNDS_PERCENT), "all within bounds"
+    )
+    for name in sorted({one.run.name for one in failovers}):
+        mine = [one for one in failovers if one.run.name == name]
+        kept = sum(one.is_kept for one in mine)
+        cells = [_times(mine, [figure]) for figure in BOUNDS_PERCENT]
+        table.add_row(name, str(len(mine)), *cells, f"{kept} of {len(mine)}")
     return table
 
 
@@ -141,19 +192,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run for run in runs_in(options.folder) if not options.workload or run.workload in options.workload
         ]
         found = predicted(runs)
+        failovers = predicted_failovers(runs)
     except UnusableInputError as error:
         console.print(str(error))
         return 2
     if not found:
         console.print("No workload has a capture and another run to predict.")
         return 2
-    listed = worst(found, 10**6 if options.all else 20)
-    console.print(baselines(found), listed, summary(found), coverage(found), sep="\n")
+    console.print(baselines(found), worst(found, 10**6 if options.all else 20), sep="\n")
+    if failovers:
+        console.print(failover_table(failovers))
+    console.print(summary(found, failovers), coverage(found), sep="\n")
     if options.output is not None:
-        write_page(found, options.output)
+        write_page(found, failovers, options.output)
         console.print(f"Page written to {options.output}")
     flat = [prediction for one in found for prediction in one.predictions]
     is_kept = all(one.excess(name) <= 1 for one in flat for name in BOUNDS)
+    is_kept = is_kept and all(one.is_kept for one in failovers)
     return 0 if is_kept else 1
 
 

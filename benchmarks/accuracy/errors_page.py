@@ -14,6 +14,7 @@ import numpy as np
 from analyzer.intervals import LEVEL
 from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
 from analyzer.report.render import Head, panels_of, render
+from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPrediction
 from benchmarks.accuracy.predictions import (
     BOUNDS,
     SHARE,
@@ -30,12 +31,22 @@ NAMES = {
     "lat_p99_ms": "p99 latency",
     SHARE: "Share of path 0",
 }
+FAILOVER_NAMES = {
+    "iops": "IOPS",
+    "affected": "Affected commands",
+    "first": "First completion",
+    "last": "Last completion",
+    "slowest": "Slowest command",
+}
 
 
-def write_page(found: Sequence[FromOneCapture], path: Path) -> Path:
+def write_page(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPrediction], path: Path) -> Path:
     """Write the page and give its path."""
+    sections = [_predictions(found), _coverage(found), _baselines(found)]
+    if failovers:
+        sections.insert(1, _failovers(failovers))
     head = Head("Predictions against reality", (f"{len(found)} captures",), "", "")
-    text = render(panels_of([(head, (_predictions(found), _coverage(found), _baselines(found)), {})]))
+    text = render(panels_of([(head, tuple(sections), {})]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
@@ -147,6 +158,46 @@ def _table(flat: Sequence[Prediction]) -> Table:
     )
     limits += f"and {BOUNDS['lat_p99_ms'].median:g} %, shares within {BOUNDS[SHARE].worst:g}."
     return Table("all", "Every prediction", headings, tuple(rows), searchable=True, note=limits)
+
+
+def _failovers(failovers: Sequence[FailoverPrediction]) -> Section:
+    errors = np.abs([one.error(name) for one in failovers for name in TIMES])
+    kept = sum(one.is_kept for one in failovers)
+    answer = (
+        f"{len(failovers)} predictions of runs with a failed link: times off by {np.median(errors):.1f} % "
+        f"at the median and {errors.max():.1f} % at worst; in {kept} all figures keep their bounds."
+    )
+    headings = (
+        Heading("From the capture of"),
+        Heading("Predicted"),
+        *(
+            Heading(f"{FAILOVER_NAMES[name]}, {what}", Align.NUMBER)
+            for name in BOUNDS_PERCENT
+            for what in ("measured", "predicted", "error")
+        ),
+    )
+    rows = []
+    for one in failovers:
+        cells = [Cell(one.source), Cell(one.run.configuration)]
+        for name, bound in BOUNDS_PERCENT.items():
+            low, high = min(one.figures[name]), max(one.figures[name])
+            cells += [
+                Cell(f"{one.measured(name):.4g}", one.measured(name)),
+                Cell(f"{one.predicted(name):.4g} ({low:.4g} to {high:.4g})", one.predicted(name)),
+                Cell(
+                    f"{one.error(name):+.1f} %",
+                    one.error(name),
+                    "good" if abs(one.error(name)) <= bound else "bad",
+                ),
+            ]
+        rows.append(tuple(cells))
+    note = (
+        "Times are ms behind the fault, of the slowest command its latency. The fault was replayed at "
+        "several moments around the measured one; predicted is the median, with the range. Green: IOPS "
+        f"within {BOUNDS_PERCENT['iops']:g} %, all else within {BOUNDS_PERCENT['first']:g} %."
+    )
+    table = Table("failing", "Every failing run", headings, tuple(rows), searchable=True, note=note)
+    return Section("failovers", "Failovers", "And when a link dies?", answer, (table,))
 
 
 def _baselines(found: Sequence[FromOneCapture]) -> Section:

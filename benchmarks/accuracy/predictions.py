@@ -104,9 +104,9 @@ def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> From
     would with ``--set``: the capture cannot know it.
     """
     recorded = recorded_links(timeline)
-    settings = _settings(source, timeline, recorded)
+    settings = settings_of(source, timeline, recorded)
     scenarios = [scenario_of("as-recorded")]
-    scenarios += [scenario_of(run.words, links=_links(source, run)) for run in runs]
+    scenarios += [scenario_of(run.words, links=links_of(source, run)) for run in runs]
     outcomes = replay_all(timeline, scenarios, given=given_by(settings))
     baseline = baseline_error(outcomes[0], timeline)
     comparison = compared(outcomes, timeline, baseline)
@@ -143,7 +143,7 @@ def coverage_percent(predictions: Sequence[Prediction], name: str) -> float:
     return 100 * float(np.mean([one.is_covered(name) for one in predictions]))
 
 
-def _settings(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:
+def settings_of(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:
     """What of the recorded links has to be given, as ``KEY=VALUE``."""
     unsure = {value.name for value in recorded.values if value.confidence is Confidence.LOW}
     addresses = timeline.values("connections", "initiator_address").tolist()
@@ -160,7 +160,7 @@ def _settings(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple
     return tuple(found)
 
 
-def _links(source: Run, run: Run) -> list[dict[str, int]]:
+def links_of(source: Run, run: Run) -> list[dict[str, int]]:
     """What is given of each link: nothing where the capture has a link of that rate at its place."""
     return [
         {} if _is_known(source, path, rate) else {"rate_to_target_bps": rate, "rate_from_target_bps": rate}

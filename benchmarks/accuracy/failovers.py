@@ -1,0 +1,127 @@
+"""Runs in which a link was made to fail, predicted from captures of runs with and without a failure.
+
+The fault is given as a user would give it: the portal behind one link resets its connections and takes no
+login again, at the moment at which the run was struck; so is the recovery, in words of ``--recovery``. Which
+commands are under way changes with every millisecond, so the fault is replayed at several moments around the
+measured one: their median is the prediction, and their range is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.replay.faults import Fault, FaultKind
+from analyzer.replay.given import given_by
+from analyzer.replay.recorded_links import recorded_links
+from analyzer.replay.recovery import recovery_of
+from analyzer.replay.run import replay_all
+from analyzer.replay.words import scenario_of
+from analyzer.tables.folder import Outcome, Timeline
+from benchmarks.accuracy.measured import Run
+from benchmarks.accuracy.predictions import figures_of, links_of, settings_of
+
+RECOVERIES = {
+    "mcs-retry": "istgt-mcs,time2wait=0s,is_survivor_paused=yes",
+    "mpio-retry": "linux-multipath,hold=0s",
+    "mpio-lun-reset": "linux-multipath,hold=0s,cleanup=lun-reset",
+}
+"""How the initiator of the recordings recovers, by its own name of the way."""
+FAILED_LINK = 1
+SHIFTS_NS = (-10_000_000, -5_000_000, 0, 5_000_000, 10_000_000)
+MEASURED = {
+    "iops": "iops",
+    "affected": "failover_affected_commands",
+    "first": "failover_first_affected_completion_ms",
+    "last": "failover_last_affected_completion_ms",
+    "slowest": "failover_slowest_command_ms",
+}
+"""The figures of a failover, by what they are called in measured runs. Times are ms behind the fault."""
+TIMES = ("first", "last", "slowest")
+BOUNDS_PERCENT = {"iops": 15.0, "affected": 25.0, "first": 25.0, "last": 25.0, "slowest": 25.0}
+
+
+@dataclass(frozen=True, slots=True)
+class FailoverPrediction:
+    """One failing run as predicted from one capture: each figure at every moment of the fault."""
+
+    source: str
+    run: Run
+    figures: dict[str, tuple[float, ...]]
+
+    def predicted(self, name: str) -> float:
+        """The median over the moments."""
+        return float(np.median(self.figures[name]))
+
+    def measured(self, name: str) -> float:
+        """The median over the repeats of the run."""
+        return self.run.median(MEASURED[name])
+
+    def error(self, name: str) -> float:
+        """In percent of what was measured."""
+        return 100 * (self.predicted(name) / self.measured(name) - 1)
+
+    def is_in_range(self, name: str) -> bool:
+        """Whether what was measured lies among what the moments gave."""
+        return min(self.figures[name]) <= self.measured(name) <= max(self.figures[name])
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every figure keeps its bound."""
+        return all(abs(self.error(name)) <= bound for name, bound in BOUNDS_PERCENT.items())
+
+
+def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tuple[FailoverPrediction, ...]:
+    """Predict failing ``runs`` from the capture of ``source``; all are of one workload."""
+    settings = given_by(settings_of(source, timeline, recorded_links(timeline)))
+    begin_ns = _first_with_data_ns(timeline)
+    scenarios = []
+    for run in runs:
+        failover = run.captured_repeat["failover"]
+        at_ns = begin_ns + round(failover["t_fault_after_first_submit_s"] * 1e9)
+        scenarios += [
+            scenario_of(
+                run.words,
+                links=links_of(source, run),
+                faults=(Fault(kind=FaultKind.PORTAL, link=FAILED_LINK, at_ns=at_ns + shift_ns),),
+                recovery=recovery_of(RECOVERIES[failover["method"]]),
+            )
+            for shift_ns in SHIFTS_NS
+        ]
+    figures = [failover_figures(one) for one in replay_all(timeline, scenarios, given=settings)]
+    predictions = []
+    for number, run in enumerate(runs):
+        mine = figures[number * len(SHIFTS_NS) : (number + 1) * len(SHIFTS_NS)]
+        predictions.append(
+            FailoverPrediction(
+                source.name, run, {name: tuple(one[name] for one in mine) for name in MEASURED}
+            )
+        )
+    return tuple(predictions)
+
+
+def _first_with_data_ns(timeline: Timeline) -> int:
+    """How long after the first command of a recording the first one went that moves data."""
+    begins = timeline.values("tasks", "command_ns")
+    moves = timeline.values("tasks", "expected_bytes") > 0
+    return int(begins[moves].min() - begins.min())
+
+
+def failover_figures(outcome: Outcome) -> dict[str, float]:
+    """The figures of an outcome with one fault, by the names of ``MEASURED``.
+
+    Commands of the survivor that a reset ended were not affected by the fault itself and are not counted.
+    """
+    failed_ns = int(outcome.values("incidents", "failed_ns")[0])
+    held, aborted = (int(outcome.values("incidents", name)[0]) for name in ("outstanding", "aborted"))
+    moves = outcome.values("requests", "transferred_bytes") > 0
+    latency = outcome.values("requests", "completed_ns", 0) - outcome.values("requests", "ready_ns")
+    return {
+        "iops": figures_of(outcome)["iops"],
+        "affected": held - aborted,
+        "first": (int(outcome.values("incidents", "first_completion_ns", failed_ns)[0]) - failed_ns) / 1e6,
+        "last": (int(outcome.values("incidents", "last_completion_ns", failed_ns)[0]) - failed_ns) / 1e6,
+        "slowest": float(latency[moves].max()) / 1e6,
+    }
