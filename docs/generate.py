@@ -128,8 +128,17 @@ initiator gave up goes on there, unanswered; commands that never arrived leave a
 session until they are sent again. Commands of sequential devices without an address fail where the target
 may have begun with them, as a second one would act twice.
 
-Not modelled: QErr, ACA, the quirks of single targets beyond their timers (istgt's silent drops, tgt closing
-connections), and a policy's own view of paths that are about to fail.
+Paths of one priority (`priorities=50:50:10:10` behind a policy) are a group. Where the last path of a group
+is lost, the next is used after `group_switch`, its commands held until then; `failback` says how long a
+better group works again until it is used (0s immediate, off manual; multipath's followover is immediate for
+a single host).
+
+A CHECK CONDITION (recorded, or the unit attention behind a reset) ends other commands of its task set by
+QERR: none (0), all of the set (1), those of its nexus (3); the nexus sends its own again when it has the
+status. This takes effect when the status arrives, one way later than at a real target.
+
+Not modelled: ACA (a recording with one says so), the quirks of single targets beyond their timers (istgt's
+silent drops, tgt closing connections), and a policy's own view of paths that are about to fail.
 
 `--recovery as-recorded` takes NOP interval and timeout and the time for which commands were held from the
 longest recorded failover.

@@ -50,6 +50,8 @@ class Failover(SessionRecovery):
         now_ns = int(world.counters[NOW_NS])
         if world.progress[request].end == UNFINISHED:
             self.management.attention_seen(request, now_ns)
+        elif world.requests[request].is_check:
+            self.management.check_seen(request, now_ns)
         while self._wait_for_completions and self._wait_for_completions[0][0] <= world.counters[COMPLETED]:
             _, fault = self._wait_for_completions.pop(0)
             self._strike(fault, now_ns)

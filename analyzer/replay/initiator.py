@@ -287,7 +287,7 @@ def take_status(rules: Rules, world: World, queue: EventQueue, now: int, request
     done.completed_ns = now
     done.end = GOOD if status == STATUS_GOOD else REFUSED
     world.counters[COMPLETED] += 1
-    if world.counters[COMPLETED] == world.counters[CALL_AT]:
+    if world.counters[COMPLETED] == world.counters[CALL_AT] or world.requests[request].is_check:
         world.counters[CALL] = request
     scope = int64(world.requests[request].scope)
     member = int64(done.path)

@@ -38,8 +38,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     ``service_ns``, ``grant_ns``,
     ``turnaround_ns``, ``issued_ns``, ``predecessor``, ``think_ns``, ``recorded_path``,
     ``lun_index``, ``device``, ``host``, ``lba``, ``blocks``, ``attribute``, ``is_immediate``,
-    ``has_own_status``, ``sense_bytes``, ``cannot_repeat``. Hosts have logical units of their own unless
-    ``device`` says otherwise.
+    ``has_own_status``, ``sense_bytes``, ``ends_in_check``, ``cannot_repeat``. Hosts have logical units of
+    their own unless ``device`` says otherwise.
     """
 
     def column(name: str, kind: Any, default: Any = 0) -> Any:
@@ -67,6 +67,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         is_immediate=column("is_immediate", np.bool_),
         has_own_status=column("has_own_status", np.bool_),
         sense_bytes=column("sense_bytes", np.int64),
+        ends_in_check=column("ends_in_check", np.bool_),
         service_ns=column("service_ns", np.int64),
         grant_ns=column("grant_ns", np.int64),
         turnaround_ns=column("turnaround_ns", np.int64),

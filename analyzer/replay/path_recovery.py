@@ -30,7 +30,7 @@ from analyzer.replay.state import (
     NOW_NS,
     World,
 )
-from analyzer.replay.topology import Network, usable_members
+from analyzer.replay.topology import Network, priorities_of
 
 
 def recovery_for(scenario: Scenario) -> Recovery:
@@ -78,6 +78,8 @@ class PathRecovery:
         self._resuming: set[int] = set()
         self._left_links: set[int] = set()
         self._failed_nexuses: set[int] = set()
+        self._groups: dict[int, int] = {}
+        self._returning: set[int] = set()
         self._wait_for_completions: list[tuple[int, Fault]] = []
         links = scenario.link_count or len(network.links)
         for fault in scenario.faults:
@@ -199,8 +201,11 @@ class PathRecovery:
             if self._link(path) == link and not self.world.paths[path].is_lost
         ]
 
-    def _set_working(self, paths: Sequence[int], works: bool) -> None:
-        """Tell the policies their paths: of those that work, the group with the highest priority."""
+    def _set_working(self, paths: Sequence[int], works: bool, *, returning: int | None = None) -> None:
+        """Tell the policies their paths: those that work of the group in use.
+
+        ``returning`` is a scope that goes back to the group with the highest priority now.
+        """
         self._works[list(paths)] = works
         world = self.world
         order = np.argsort(world.scopes.is_outer, kind="stable")
@@ -210,7 +215,46 @@ class PathRecovery:
             alive = world.members.is_usable[members].any(axis=1) if one.is_outer else self._works[members]
             is_inner = self.scenario.is_nested and not one.is_outer
             options = self.scenario.inner_policy_options if is_inner else self.scenario.policy_options
-            world.members.is_usable[scope, : len(members)] = usable_members(options, alive.tolist())
+            priorities = np.array(priorities_of(options, len(members)))
+            group = self._group_of(scope, priorities, alive, is_returning=scope == returning)
+            world.members.is_usable[scope, : len(members)] = alive & (priorities == group)
+
+    def _group_of(self, scope: int, priorities: Rows, alive: Any, *, is_returning: bool) -> int:
+        """The priority of the group that a scope uses, as dm-multipath's choose_pgpath and failback have it.
+
+        It stays with the group in use while a path of that works, until failback lets it return.
+        """
+        current = self._groups.setdefault(scope, int(priorities.max()))
+        if not alive.any():
+            return current
+        best, wait_ns = int(priorities[alive].max()), self.recovery.failback_ns
+        if (alive & (priorities == current)).any() and not is_returning and wait_ns != 0 and best != current:
+            if wait_ns is not None and scope not in self._returning:
+                self._returning.add(scope)
+                self.at(int(self.world.counters[NOW_NS]) + wait_ns, lambda _now_ns: self._fail_back(scope))
+            return current
+        if best != current:
+            self._groups[scope] = best
+            self._activate(scope, priorities == best)
+        return best
+
+    def _fail_back(self, scope: int) -> None:
+        self._returning.discard(scope)
+        self._set_working([], True, returning=scope)
+
+    def _activate(self, scope: int, is_of_group: Any) -> None:
+        """Commands for the group wait until it is initialised (QUEUE_IO of dm-multipath)."""
+        wait_ns, now_ns = self.recovery.group_switch_ns, int(self.world.counters[NOW_NS])
+        if self.disturbances:
+            self.disturbances[-1].step(now_ns, "group-switch", f"takes {wait_ns / 1e9:g} s")
+        if not wait_ns:
+            return
+        one = self.world.scopes[scope]
+        members = int(one.first_member) + np.flatnonzero(is_of_group)
+        paths = np.flatnonzero(np.isin(self.world.paths.inner_scope, members)) if one.is_outer else members
+        paths = paths[self.world.paths.is_held[paths] == 0]
+        self.pause_paths(paths, True, now_ns)
+        self.at(now_ns + wait_ns, lambda at_ns: self.pause_paths(paths, False, at_ns))
 
     def pause_paths(self, paths: Rows, is_paused: bool, now_ns: int) -> None:
         """Keep back new commands of some paths, or let those go whose connections still live."""
@@ -252,7 +296,7 @@ class PathRecovery:
             self.cannot_repeat is not None and row < len(self.cannot_repeat) and bool(self.cannot_repeat[row])
         )
 
-    def _without_unrepeatable(self, rows: Rows, found: Disturbance, now_ns: int) -> Rows:
+    def without_unrepeatable(self, rows: Rows, found: Disturbance | None, now_ns: int) -> Rows:
         """Fail those that may not be sent again once the target may have had them; gives the others."""
         if self.cannot_repeat is None or not len(rows):
             return rows

@@ -52,6 +52,11 @@ class Recovery(BaseModel):
     path_check_ns: Time = 5 * SECOND_NS
     no_path_retries: Annotated[int, Field(ge=-1, le=10**6)] = 0
     """Polling intervals for which requests without a path are kept; -1: for ever (queue_if_no_path)."""
+    group_switch_ns: Time = 0
+    """What it takes to use another path group (RTPG, STPG, the target's transition with NOT READY 02/04/0A);
+    its commands are held meanwhile, as dm-multipath's QUEUE_IO does."""
+    failback_ns: Time | None = 0
+    """How long a group of higher priority works again until it is used; None: the other stays (manual)."""
     cleanup: Annotated[
         str, Field(pattern="^(none|abort-task-set|clear-task-set|lun-reset|target-reset)$")
     ] = "none"
@@ -111,6 +116,12 @@ PRESETS: tuple[Preset, ...] = (
         "open-iscsi below dm-multipath: NOP 5 + 5 s, fast_io_fail_tmo 5 s.",
         "multipath-tools libmultipath/defaults.h and discovery.c; open-iscsi etc/iscsid.conf",
         {**_OPEN_ISCSI, "hold_ns": 5 * SECOND_NS},
+    ),
+    Preset(
+        "linux-alua",
+        "The same with ALUA path groups, as built in for LIO and SCST: failback immediate, no_path_retry 12.",
+        "multipath-tools libmultipath/hwtable.c and defaults.h; how long a group takes is the target's",
+        {**_OPEN_ISCSI, "hold_ns": 5 * SECOND_NS, "no_path_retries": 12, "failback_ns": 0},
     ),
     Preset(
         "linux-no-multipathd",

@@ -257,7 +257,7 @@ def _replayed(
         scenario = scenario.model_copy(update={"link_count": network.link_count})
     world = world_of(scenario, workload, network, fresh_log(episodes=EPISODES_KEPT) if log is None else log)
     failover = None
-    if scenario.faults:
+    if scenario.faults or (scenario.target.q_err and workload.ends_in_check.any()):
         recovery = with_recorded_timers(recovery_for(scenario), timeline)
         scenario = scenario.model_copy(update={"recovery": recovery})
         peak_ns = peak_of(timeline) - workload.begin_ns
@@ -347,6 +347,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
             write_bytes=workload.write_bytes,
             is_immediate=workload.is_immediate,
             has_own_status=workload.has_own_status,
+            is_check=workload.ends_in_check if scenario.target.q_err else 0,
             sense_bytes=workload.sense_bytes,
             grant_ns=workload.grant_ns,
             turnaround_ns=workload.turnaround_ns,

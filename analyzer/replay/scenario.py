@@ -7,7 +7,7 @@ Knows no timeline: what a scenario leaves open (``None``) is filled from calibra
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -115,6 +115,9 @@ class TargetModel(_Value):
     task_sets: Annotated[str, Field(pattern="^(shared|per-nexus)$")] = "per-nexus"
     # TAS of the Control mode page: commands that another nexus ends are answered with TASK ABORTED.
     is_abort_told: bool = False
+    # QERR of the Control mode page: a CHECK CONDITION lets the other commands of its task set go on (0), ends
+    # them all (1), or ends those of its nexus (3).
+    q_err: Literal[0, 1, 3] = 0
     # QUEUE ALGORITHM MODIFIER of the Control mode page: 1 or 0.
     reordering: Annotated[str, Field(pattern="^(unrestricted|restricted)$")] = "unrestricted"
     # Recorded service times hold what the target did with task attributes already; "honoured" keeps

@@ -106,6 +106,8 @@ class TargetTable(_Table):
     depth: int | None = None
     retry: Time | None = None
     task_sets: str | None = None
+    abort_told: bool | None = None
+    q_err: int | None = None
     reordering: str | None = None
     attributes: str | None = None
     scheduler: str | None = None
@@ -120,6 +122,7 @@ class TargetTable(_Table):
         names = {
             "service": "service_ns",
             "retry": "retry_ns",
+            "abort_told": "is_abort_told",
             "seek": "seek_ns",
             "medium": "bytes_per_s",
             "cached": "cached_ns",

@@ -109,7 +109,7 @@ class SessionRecovery(ConnectionRecovery):
         is_moving: bool = True,
     ) -> None:
         """Send commands again from the beginning, but for those that may not be."""
-        rows = self._without_unrepeatable(rows, found, now_ns)
+        rows = self.without_unrepeatable(rows, found, now_ns)
         sent = rows[self.world.progress.sent_ns[rows] != NEVER].tolist()
         found.retry(now_ns, sent, is_same_path=is_same_path)
         for row in sent:

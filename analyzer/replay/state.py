@@ -130,6 +130,7 @@ REQUEST = _record(
     next_unprompted="i4",
     is_immediate="i1",
     has_own_status="i1",
+    is_check="i1",
     attribute="i1",
 )
 """What is asked, never written to by a replay.
@@ -138,7 +139,8 @@ REQUEST = _record(
 none; ``follower`` is the request that has this one as its predecessor, ``next_unprompted`` the next in time
 of those that wait for no other, or of those that do where any completion brings the next (IS_POOLED).
 ``grant_ns`` is what the target takes to ask for data of a write, ``turnaround_ns`` what the initiator takes
-to answer an R2T, ``service_ns`` what passes between the last byte of a request and its status.
+to answer an R2T, ``service_ns`` what passes between the last byte of a request and its status. ``is_check``
+where that status is a CHECK CONDITION that ends other commands.
 """
 
 PROGRESS = _record(

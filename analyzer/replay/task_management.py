@@ -68,6 +68,12 @@ EFFECTS = {
     )
 }
 
+CHECKS = {
+    1: Effect("q-err", "shared-task-set", True, EFFECTS["clear-task-set"].attention, False, False),
+    3: Effect("q-err", "never", False, "", False, False),
+}
+"""What a CHECK CONDITION does by QERR (SPC-4 section 7.5.8)."""
+
 
 class TaskManagement:
     """The task management functions of one run."""
@@ -76,6 +82,7 @@ class TaskManagement:
         self.failover = failover
         self._silent: dict[tuple[int, int], set[int]] = {}
         self._because: dict[int, Disturbance] = {}
+        self._after_reset: set[tuple[int, int]] = set()
 
     def clean_up(self, lost: Rows, survivor: int, found: Disturbance, now_ns: int) -> None:
         """Send the function of the recovery over ``survivor``; behind its answer all commands go on.
@@ -149,19 +156,20 @@ class TaskManagement:
         world = self.failover.world
         if effect.is_reset:
             world.attentions[sender, device] = 1
+            self._after_reset.add((sender, device))
         world.progress.held[rows] = ENDED_UNKNOWN
         found.aborted.update(rows.tolist())
         found.hold(rows)
         return rows
 
     def _end_others(
-        self, effect: Effect, device: int, nexus: int, paths: Rows, found: Disturbance, now_ns: int
+        self, effect: Effect, device: int, nexus: int, paths: Rows, found: Disturbance | None, now_ns: int
     ) -> None:
         """End the tasks of another nexus, and let it know: by TASK ABORTED, or by a unit attention."""
         attempts = self.failover.attempts
         rows = attempts.at_target(paths, device)
         is_told = effect.status_if_told and self.failover.scenario.target.is_abort_told
-        if len(rows) or not is_told:
+        if found is not None and (len(rows) or not is_told):
             found.touch(nexus, len(rows), "TASK ABORTED" if is_told else effect.attention)
         path_of = attempts.world.progress.path[rows].tolist()
         self._silence(rows, now_ns)
@@ -179,10 +187,13 @@ class TaskManagement:
             )
             return
         self.failover.world.attentions[nexus, device] = 1
+        if effect.is_reset:
+            self._after_reset.add((nexus, device))
         self.failover.world.progress.held[rows] = ENDED_UNKNOWN
         silent = self._silent.setdefault((nexus, device), set())
         silent.update(rows.tolist())
-        self._because.update(dict.fromkeys(rows.tolist(), found))
+        if found is not None:
+            self._because.update(dict.fromkeys(rows.tolist(), found))
         timer_ns = self.failover.recovery.command_timer_ns
         for row in rows.tolist() if timer_ns is not None else ():
             sent_ns = int(attempts.world.progress[row].sent_ns)
@@ -206,6 +217,36 @@ class TaskManagement:
         nexus = int(world.paths[int(world.progress[request].path)].nexus)
         device = int(world.requests[request].device_index)
         self._send_again(self._silent.pop((nexus, device), set()), now_ns)
+        if (nexus, device) in self._after_reset:
+            self._after_reset.discard((nexus, device))
+            self.check_seen(request, now_ns)
+
+    def check_seen(self, request: int, now_ns: int) -> None:
+        """A CHECK CONDITION has come: by QERR the target ended other commands of its task set with it.
+
+        The nexus knows by the status which of its own were ended, and sends them again. (A unit attention
+        that QERR itself brought ends none in turn here: two initiators could go on so for ever.)
+        """
+        effect = CHECKS.get(self.failover.scenario.target.q_err)
+        if effect is None:
+            return
+        world = self.failover.world
+        device = int(world.requests[request].device_index)
+        sender = int(world.paths[int(world.progress[request].path)].nexus)
+        found = self.failover.disturbances[-1] if self.failover.disturbances else None
+        for nexus in self._reached(effect, sender):
+            paths = np.flatnonzero(world.paths.nexus == nexus)
+            if nexus != sender and not world.paths.is_lost[paths].all():
+                self._end_others(effect, device, nexus, paths, found, now_ns)
+        mine = np.flatnonzero((world.paths.nexus == sender) & (world.paths.is_lost == 0))
+        rows = self.failover.attempts.at_target(mine, device)
+        rows = self.failover.without_unrepeatable(rows[rows != request], found, now_ns)
+        self._silence(rows, now_ns)
+        self.failover.world.progress.held[rows] = ENDED_UNKNOWN
+        for row in rows.tolist():
+            path = int(self.failover.world.progress[row].path)
+            self.failover.note(now_ns, "request-retried", path=path, request=row)
+        self._send_again(set(rows.tolist()), now_ns)
 
     def _timed_out(self, row: int, nexus: int, device: int, now_ns: int) -> None:
         """The command timer: ABORT TASK finds no such task, and the command is sent again."""

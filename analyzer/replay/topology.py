@@ -383,10 +383,15 @@ def schedulers_of(network: Network, scenario: Scenario, workload: Workload) -> S
     return Schedulers(made, members, np.zeros((scopes, words), np.int64), scope)
 
 
-def usable_members(options: dict[str, OptionValue], works: list[bool]) -> list[bool]:
-    """Which members a policy may use: of those that work, the path group with the highest priority."""
+def priorities_of(options: dict[str, OptionValue], count: int) -> list[int]:
+    """The priority of each of ``count`` members of a scope; those of one priority are a path group."""
     given = options.get("priorities", ())
     assert isinstance(given, tuple)
-    priorities = (*given, *([0] * (len(works) - len(given))))
-    best = max((one for one, is_alive in zip(priorities, works, strict=False) if is_alive), default=0)
-    return [is_alive and one == best for one, is_alive in zip(priorities, works, strict=False)]
+    return [*given, *([0] * (count - len(given)))][:count]
+
+
+def usable_members(options: dict[str, OptionValue], works: list[bool]) -> list[bool]:
+    """Which members a policy may use: of those that work, the path group with the highest priority."""
+    priorities = priorities_of(options, len(works))
+    best = max((one for one, is_alive in zip(priorities, works, strict=True) if is_alive), default=0)
+    return [is_alive and one == best for one, is_alive in zip(priorities, works, strict=True)]

@@ -27,6 +27,7 @@ Int8s = npt.NDArray[np.int8]
 Bools = npt.NDArray[np.bool_]
 
 
+GOOD, CHECK_CONDITION, ACA_ACTIVE = 0x00, 0x02, 0x30
 WITHOUT_ADDRESS = (
     "READ(6)",
     "WRITE(6)",
@@ -56,8 +57,9 @@ class Workload:
     ``lun_index`` numbers the logical units as the hosts see them, ``device`` as the targets have them: two
     hosts may share one. ``attribute`` is SIMPLE, ORDERED or HEAD_OF_QUEUE; ``recorded_path`` is the place of
     the connection in its host. ``issued_ns`` is the latest time at which the request can have been
-    asked for. ``cannot_repeat`` marks commands of sequential devices without an address: sent twice, they act
-    twice. The last ``neighbours`` of the hosts are not of the recording.
+    asked for. ``ends_in_check`` marks those that are answered with CHECK CONDITION, ``cannot_repeat``
+    commands of sequential devices without an address: sent twice, they act twice. The last ``neighbours`` of
+    the hosts are not of the recording.
     """
 
     begin_ns: int
@@ -76,6 +78,7 @@ class Workload:
     is_immediate: Bools
     has_own_status: Bools
     sense_bytes: Int64s
+    ends_in_check: Bools
     service_ns: Int64s
     grant_ns: Int64s
     turnaround_ns: Int64s
@@ -131,6 +134,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         is_immediate=timeline.values("tasks", "is_immediate")[task].astype(np.bool_),
         has_own_status=service.has_own_status[task],
         sense_bytes=service.sense_bytes[task],
+        ends_in_check=timeline.values("tasks", "status", GOOD)[task] == CHECK_CONDITION,
         service_ns=service.service_ns[task],
         grant_ns=service.grant_ns[task],
         turnaround_ns=service.turnaround_ns[task],
@@ -370,6 +374,13 @@ def _assumptions(
     if retries:
         found.append(
             f"{retries} re-issues of failed commands are left out: the application asked for each once."
+        )
+    names, codes = timeline.categories("tasks", "attribute")
+    in_aca = timeline.values("tasks", "status", GOOD) == ACA_ACTIVE
+    in_aca |= np.array([name == "aca" for name in names], np.bool_)[codes]
+    if in_aca.any():
+        found.append(
+            f"{int(in_aca.sum())} commands met an auto contingent allegiance, which is not modelled."
         )
     if unanswered:
         found.append(

@@ -247,6 +247,46 @@ def test_failback_goes_to_the_group_with_the_highest_priority():
     assert (progress.path[progress.dispatched_ns > 35 * SECOND] == 0).all()
 
 
+@pytest.mark.parametrize(("failback", "returns_s"), [("0s", 27), ("8s", 35), ("off", None)])
+def test_failback_waits_as_long_as_it_is_told(failback, returns_s):
+    """Immediate, deferred and manual (multipath.conf): the path is back 27 s after the beginning."""
+    world, _found = failed(
+        "mpio:2/round-robin(priorities=50:10)",
+        "black-hole,link=0,at=1s,for=20s",
+        f"linux-alua,failback={failback}",
+        reads(30000),
+    )
+    progress = world.progress[:30000]
+    back = progress.dispatched_ns[(progress.path == 0) & (progress.dispatched_ns > 16.5 * SECOND)]
+    if returns_s is None:
+        assert not len(back)
+    else:
+        assert back.min() / SECOND == pytest.approx(returns_s, abs=1.5)
+
+
+def test_another_path_group_takes_its_time_to_be_activated():
+    """QUEUE_IO: commands are held until the group is initialised, and none is sent there before."""
+    stalls = []
+    for switch in ("0s", "2s"):
+        world, found = failed(
+            "mpio:3/round-robin(priorities=50:10:10)",
+            "portal,link=0,at=1s",
+            f"linux-alua,hold=0s,group_switch={switch}",
+        )
+        stalls.append(stall_s(world, found))
+        assert "group-switch" in [what for _, what, _ in found.steps]
+    assert stalls[1] - stalls[0] == pytest.approx(2, abs=0.05)
+    elsewhere = world.progress.sent_ns[:4000][world.progress.path[:4000] > 0]
+    assert elsewhere.min() >= found.failed_ns + 2 * SECOND
+
+
+def test_a_path_lost_from_a_group_that_has_another_switches_no_group():
+    _world, found = failed(
+        "mpio:3/round-robin(priorities=50:50:10)", "portal,link=0,at=1s", "linux-alua,group_switch=2s"
+    )
+    assert "group-switch" not in [what for _, what, _ in found.steps]
+
+
 def test_reads_resume_where_they_were():
     """ExpDataSN: what had come before the connection was lost is not sent again."""
     alone = made_workload(1, read_bytes=12_500_000)

@@ -50,9 +50,16 @@ def faults(draw, links):
 RECOVERIES = st.tuples(
     st.sampled_from([preset.name for preset in PRESETS]),
     st.sampled_from(["", ",time2wait=0s", ",noop_interval=off", ",noop_interval=off,command_timer=off"]),
-    st.sampled_from(["", ",cleanup=lun-reset", ",cleanup=clear-task-set,cleanup_time=300ms"]),
-    st.sampled_from(["", ",connection_recovery=session,session_drop=700ms", ",connection_recovery=reassign"]),
+    st.sampled_from(["", ",cleanup=lun-reset,abort_time=2ms", ",cleanup=clear-task-set,cleanup_time=300ms"]),
+    st.sampled_from(
+        [
+            "",
+            ",connection_recovery=session,session_drop=700ms",
+            ",connection_recovery=reassign,resume_time=3ms",
+        ]
+    ),
     st.sampled_from(["", ",is_survivor_paused=true", ",no_path_retries=-1", ",no_path_retries=3"]),
+    st.sampled_from(["", ",group_switch=300ms", ",failback=off", ",failback=2s,group_switch=1s"]),
 ).map("".join)
 TARGETS = st.fixed_dictionaries(
     {
@@ -63,6 +70,7 @@ TARGETS = st.fixed_dictionaries(
         "attributes": st.sampled_from(["as-timed", "honoured"]),
         "task_sets": st.sampled_from(["shared", "per-nexus"]),
         "is_abort_told": st.booleans(),
+        "q_err": st.sampled_from([0, 0, 1, 3]),
         "scheduler": st.sampled_from(["arrival", "sorting"]),
         "write_cache_bytes": st.sampled_from([0, 100_000]),
     }
@@ -97,6 +105,7 @@ def workloads(draw, hosts):
         device=0,
         attribute=np.where(random.random(count) < 0.8, 0, random.integers(0, 3, count)),
         is_immediate=random.random(count) < 0.05,
+        ends_in_check=random.random(count) < 0.1,
     )
 
 
