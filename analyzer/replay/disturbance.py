@@ -69,9 +69,11 @@ class Disturbance:
         self.step(at_ns, "detected", sign)
 
     def hold_begins(self, at_ns: int, timer: str, setting_ns: int | None) -> None:
-        """Commands are held from now on, by ``timer``."""
+        """Commands are held from now on by ``timer``, which takes over from one that has not run out."""
         if self.hold_from_ns is None:
-            self.hold_from_ns, self.hold_timer, self.hold_setting_ns = at_ns, timer, setting_ns
+            self.hold_from_ns = at_ns
+        if self.hold_to_ns is None:
+            self.hold_timer, self.hold_setting_ns = timer, setting_ns
         self.step(at_ns, "hold", timer)
 
     def hold_ends(self, at_ns: int) -> None:

@@ -110,7 +110,12 @@ class SessionRecovery(ConnectionRecovery):
     ) -> None:
         """Send commands again from the beginning, but for those that may not be."""
         rows = self.without_unrepeatable(rows, found, now_ns)
-        sent = rows[self.world.progress.sent_ns[rows] != NEVER].tolist()
+        is_sent = self.world.progress.sent_ns[rows] != NEVER
+        if not is_same_path:
+            # Those that another lost path held meanwhile were not sent again yet.
+            is_sent |= self.world.progress.retries[rows] > 0
+            is_sent &= np.isin(self._host_of(rows), self.host[self.world.paths.is_lost == 0])
+        sent = rows[is_sent].tolist()
         found.retry(now_ns, sent, is_same_path=is_same_path)
         for row in sent:
             path = int(self.world.progress[row].path) if is_same_path else None

@@ -247,6 +247,17 @@ def test_failback_goes_to_the_group_with_the_highest_priority():
     assert (progress.path[progress.dispatched_ns > 35 * SECOND] == 0).all()
 
 
+@pytest.mark.parametrize(
+    ("words", "recovery"), [("mpio:2/round-robin", "linux-multipath"), ("mcs:2/round-robin", "lio-mcs-erl2")]
+)
+def test_with_all_links_gone_commands_are_held_by_the_recovery_timer_and_none_is_sent_again(words, recovery):
+    _world, found = failed(words, "portal,link=all,at=1s", f"{recovery},hold=7s")
+    assert found.hold_timer == "recovery-timer"
+    assert found.hold_to_ns - found.hold_from_ns == pytest.approx(7 * SECOND, rel=0.01)
+    assert not found.retried_other_path
+    assert set(found.failed.values()) == {"no path"}
+
+
 @pytest.mark.parametrize(("failback", "returns_s"), [("0s", 27), ("8s", 35), ("off", None)])
 def test_failback_waits_as_long_as_it_is_told(failback, returns_s):
     """Immediate, deferred and manual (multipath.conf): the path is back 27 s after the beginning."""
