@@ -11,6 +11,7 @@ import numpy as np
 
 from analyzer.replay.agreements import Agreement
 from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.device_servers import DeviceServers
 from analyzer.replay.pacing import Pacing
 from analyzer.replay.queue_depth import QueueDepth
 from analyzer.replay.recorded_links import Endpoints
@@ -49,6 +50,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     host = column("host", np.int32)
     device = column("device", np.int32, lun_index)
     read_bytes, write_bytes = column("read_bytes", np.int64), column("write_bytes", np.int64)
+    service_ns, devices = column("service_ns", np.int64), int(device.max(initial=0)) + 1
     hosts = tuple(Host(f"initiator {index}", (index,), 1) for index in range(int(host.max(initial=0)) + 1))
     made = Workload(
         begin_ns=0,
@@ -59,7 +61,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         luns=int(lun_index.max(initial=0)) + 1,
         lba=column("lba", np.int64),
         device=device,
-        devices=int(device.max(initial=0)) + 1,
+        devices=devices,
         blocks=column("blocks", np.int64, (read_bytes + write_bytes) // BLOCK_BYTES),
         attribute=column("attribute", np.int8),
         read_bytes=read_bytes,
@@ -67,7 +69,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         is_immediate=column("is_immediate", np.bool_),
         has_own_status=column("has_own_status", np.bool_),
         sense_bytes=column("sense_bytes", np.int64),
-        service_ns=column("service_ns", np.int64),
+        service_ns=service_ns,
         grant_ns=column("grant_ns", np.int64),
         turnaround_ns=column("turnaround_ns", np.int64),
         recorded_path=column("recorded_path", np.int32),
@@ -79,6 +81,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
             np.zeros(requests, np.int64),
         ),
         queue_depth=UNLIMITED,
+        device_servers=DeviceServers((0,) * devices, (0,) * devices, service_ns, ()),
         limits=(),
         assumptions=(),
         cannot_repeat=column("cannot_repeat", np.bool_),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.compilation import njit
+from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.state import NONE
 from analyzer.serial_numbers import unwrap
@@ -179,6 +180,37 @@ def paced(
     behind = np.where(is_linked, waited_for + unseen_ns + think, earliest_ns)
     asked = np.where(is_seen, latest_ns, np.clip(behind, earliest_ns, latest_ns))
     return Pacing(predecessor, think, is_seen, asked)
+
+
+def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
+    """How many requests waited for a completion, and how long the application thought then."""
+    total = len(pacing.predecessor)
+    linked = pacing.predecessor != NONE
+    exact = linked & pacing.is_exact
+    confidence = Confidence.LOW
+    if exact.sum() >= FEWEST_EXACT:
+        confidence = Confidence.HIGH if 2 * exact.sum() >= linked.sum() else Confidence.MEDIUM
+    rests_on = f"{int(exact.sum())} of {int(linked.sum())} requests left when they were asked for"
+    thought = pacing.think_ns[linked]
+    return (
+        CalibratedValue(
+            "requests that waited for a completion",
+            int(linked.sum()),
+            "requests",
+            f"of {total}; ExpStatSN and the time of leaving say which completion",
+            confidence,
+            key="pacing",
+        ),
+        CalibratedValue(
+            "think time of the application",
+            int(np.median(thought)) if len(thought) else None,
+            "ns",
+            rests_on if linked.any() else "no request waited for a completion",
+            confidence,
+            float(np.percentile(thought, 10)) if len(thought) else None,
+            float(np.percentile(thought, 90)) if len(thought) else None,
+        ),
+    )
 
 
 @njit(cache=True, nogil=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
 from analyzer.replay.capture_limits import limits_of, nothing_to_replay
+from analyzer.replay.device_servers import DeviceServers, device_servers
 from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
 from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
@@ -83,6 +84,8 @@ class Workload:
     issued_ns: Int64s
     pacing: Pacing
     queue_depth: QueueDepth
+    device_servers: DeviceServers
+    """How many commands each device serves at once; ``service_ns`` is without the wait for it."""
     limits: tuple[str, ...]
     """What the recording lacks, in sentences; they come before all that is assumed."""
     assumptions: tuple[str, ...]
@@ -114,6 +117,14 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     responded = ~timeline.is_null("tasks", "response_ns")[task]
     begin = int(pacing.issued_ns.min())
     read_bytes, write_bytes = _data(timeline, task, responded)
+    servers = device_servers(
+        service.arrived_ns[task],
+        service.service_ns[task],
+        service.is_exact[task],
+        service.kind[task],
+        np.where(read_bytes + write_bytes > 0, device, NONE),
+        int(device.max()) + 1,
+    )
     return Workload(
         begin_ns=begin,
         hosts=hosts,
@@ -131,13 +142,14 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         is_immediate=timeline.values("tasks", "is_immediate")[task].astype(np.bool_),
         has_own_status=service.has_own_status[task],
         sense_bytes=service.sense_bytes[task],
-        service_ns=service.service_ns[task],
+        service_ns=servers.service_ns,
         grant_ns=service.grant_ns[task],
         turnaround_ns=service.turnaround_ns[task],
         recorded_path=place[connection],
         issued_ns=pacing.issued_ns - begin,
         pacing=pacing,
         queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
+        device_servers=servers,
         limits=limits_of(timeline),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
         cannot_repeat=_cannot_repeat(timeline, task),
