@@ -51,6 +51,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     device = column("device", np.int32, lun_index)
     read_bytes, write_bytes = column("read_bytes", np.int64), column("write_bytes", np.int64)
     service_ns, devices = column("service_ns", np.int64), int(device.max(initial=0)) + 1
+    think_ns = column("think_ns", np.int64)
     hosts = tuple(Host(f"initiator {index}", (index,), 1) for index in range(int(host.max(initial=0)) + 1))
     made = Workload(
         begin_ns=0,
@@ -76,7 +77,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         issued_ns=column("issued_ns", np.int64),
         pacing=Pacing(
             column("predecessor", np.int32, NONE),
-            column("think_ns", np.int64),
+            think_ns,
+            think_ns,
             np.ones(requests, np.bool_),
             np.zeros(requests, np.int64),
         ),

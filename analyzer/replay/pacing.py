@@ -54,11 +54,13 @@ class Spans:
 class Pacing:
     """Shape (requests,): the request waited for (or NONE), the delay behind it, and the time of asking.
 
-    ``is_exact`` where the capture shows when the request was asked for.
+    ``is_exact`` where the capture shows when the request was asked for; elsewhere the delay may have been
+    anything up to ``longest_think_ns``.
     """
 
     predecessor: Int32s
     think_ns: Int64s
+    longest_think_ns: Int64s
     is_exact: Bools
     issued_ns: Int64s
 
@@ -179,11 +181,15 @@ def paced(
     think = np.where(is_seen, longest, np.minimum(usual, longest))
     behind = np.where(is_linked, waited_for + unseen_ns + think, earliest_ns)
     asked = np.where(is_seen, latest_ns, np.clip(behind, earliest_ns, latest_ns))
-    return Pacing(predecessor, think, is_seen, asked)
+    return Pacing(predecessor, think, longest, is_seen, asked)
 
 
 def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
-    """How many requests waited for a completion, and how long the application thought then."""
+    """How many requests waited for a completion, and how long the application thought then.
+
+    Where a request waited unseen its think time is open up to a bound, and so is whatever hangs on which of
+    two came first at the initiator.
+    """
     total = len(pacing.predecessor)
     linked = pacing.predecessor != NONE
     exact = linked & pacing.is_exact
@@ -191,7 +197,7 @@ def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
     if exact.sum() >= FEWEST_EXACT:
         confidence = Confidence.HIGH if 2 * exact.sum() >= linked.sum() else Confidence.MEDIUM
     rests_on = f"{int(exact.sum())} of {int(linked.sum())} requests left when they were asked for"
-    thought = pacing.think_ns[linked]
+    thought, longest = pacing.think_ns[linked], pacing.longest_think_ns[linked]
     return (
         CalibratedValue(
             "requests that waited for a completion",
@@ -208,7 +214,7 @@ def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
             rests_on if linked.any() else "no request waited for a completion",
             confidence,
             float(np.percentile(thought, 10)) if len(thought) else None,
-            float(np.percentile(thought, 90)) if len(thought) else None,
+            float(np.percentile(longest, 90)) if len(thought) else None,
         ),
     )
 

@@ -197,7 +197,13 @@ def _paced(
     place[order] = np.arange(len(order), dtype=np.int32)
     waited_for = found.predecessor[order]
     predecessor = np.where(waited_for == NONE, NONE, place[np.maximum(waited_for, 0)]).astype(np.int32)
-    pacing = Pacing(predecessor, found.think_ns[order], found.is_exact[order], found.issued_ns[order])
+    pacing = Pacing(
+        predecessor,
+        found.think_ns[order],
+        found.longest_think_ns[order],
+        found.is_exact[order],
+        found.issued_ns[order],
+    )
     return in_order[order], pacing
 
 
@@ -263,7 +269,13 @@ def _rows(workload: Workload, source: Int64s) -> dict[str, Any]:
 
 def _pacing_rows(pacing: Pacing, source: Int64s, predecessor: Int32s) -> Pacing:
     """Some rows of a pacing, with the places that those they waited for have among them."""
-    return Pacing(predecessor, pacing.think_ns[source], pacing.is_exact[source], pacing.issued_ns[source])
+    return Pacing(
+        predecessor,
+        pacing.think_ns[source],
+        pacing.longest_think_ns[source],
+        pacing.is_exact[source],
+        pacing.issued_ns[source],
+    )
 
 
 def excerpt_around(workload: Workload, moment_ns: int, most: int) -> Workload:
