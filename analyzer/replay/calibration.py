@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzer.replay.agreements import Agreement, agreements_of
+from analyzer.replay.answer_order import order_value
 from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.draws import Draws, draws_of
 from analyzer.replay.given import NOTHING_GIVEN, Given
@@ -46,6 +47,7 @@ def calibration_of(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Calibrat
             *service_values(timeline, workload, service),
             *agreed,
             *pacing_values(workload.pacing),
+            order_value(workload.answer_order),
             workload.queue_depth.value,
         ),
         draws_of(workload, recorded, service.kind),

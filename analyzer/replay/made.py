@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.replay.agreements import Agreement
+from analyzer.replay.answer_order import AnswerOrder
 from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.device_servers import DeviceServers
 from analyzer.replay.pacing import Pacing
@@ -82,6 +83,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
             np.ones(requests, np.bool_),
             np.zeros(requests, np.int64),
         ),
+        answer_order=AnswerOrder(None, None, 0, 0),
         queue_depth=UNLIMITED,
         device_servers=DeviceServers((0,) * devices, (0,) * devices, service_ns, ()),
         limits=(),

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
+from analyzer.replay.answer_order import AnswerOrder, Answers, answer_order, in_order
 from analyzer.replay.capture_limits import limits_of, nothing_to_replay
 from analyzer.replay.device_servers import DeviceServers, device_servers
 from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
 from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
-from analyzer.replay.service_times import ServiceTimes
+from analyzer.replay.service_times import DATA_OUT, ServiceTimes
 from analyzer.replay.state import ATTRIBUTES, NONE, SIMPLE
 from analyzer.tables.folder import Timeline
 
@@ -83,6 +84,7 @@ class Workload:
     recorded_path: Int32s
     issued_ns: Int64s
     pacing: Pacing
+    answer_order: AnswerOrder
     queue_depth: QueueDepth
     device_servers: DeviceServers
     """How many commands each device serves at once; ``service_ns`` is without the wait for it."""
@@ -106,6 +108,9 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     hosts, host_of_session = _hosts(timeline)
     stream_of, luns = _streams(timeline, host_of_session)
     task, pacing = _paced(timeline, links, service, spans, chosen, stream_of)
+    order = answer_order(pacing, _answers(timeline, links, task))
+    is_hidden = bool(links.pdus.is_always_busy.any())
+    pacing, turnaround = in_order(pacing, service.turnaround_ns[task], is_hidden, order)
     connection = timeline.values("tasks", "connection_index")[task]
     host = host_of_session[timeline.values("tasks", "session_index")[task]]
     place = np.full(timeline.arrow["connections"].num_rows, -1, np.int32)
@@ -144,10 +149,11 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         sense_bytes=service.sense_bytes[task],
         service_ns=servers.service_ns,
         grant_ns=service.grant_ns[task],
-        turnaround_ns=service.turnaround_ns[task],
+        turnaround_ns=turnaround,
         recorded_path=place[connection],
         issued_ns=pacing.issued_ns - begin,
         pacing=pacing,
+        answer_order=order,
         queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
         device_servers=servers,
         limits=limits_of(timeline),
@@ -205,6 +211,25 @@ def _paced(
         found.issued_ns[order],
     )
     return in_order[order], pacing
+
+
+def _answers(timeline: Timeline, links: RecordedLinks, task: Int64s) -> Answers:
+    """What the order of answers is told from, for the requests that stand for ``task``."""
+    pdus = links.pdus
+    r2t = timeline.values("tasks", "first_r2t_ns", 0)
+    data = np.flatnonzero((pdus.opcode == DATA_OUT) & (pdus.task >= 0))
+    # Unsolicited data may come before: what the R2T brought is not sooner than it.
+    data = data[pdus.first_ns[data] >= r2t[pdus.task[data]]]
+    first = np.full(timeline.arrow["tasks"].num_rows, np.iinfo(np.int64).max)
+    np.minimum.at(first, pdus.task[data], pdus.first_ns[data])
+    responded = ~timeline.is_null("tasks", "response_ns")
+    return Answers(
+        timeline.values("tasks", "connection_index")[task].astype(np.int64),
+        timeline.values("tasks", "command_ns")[task].astype(np.int64),
+        np.where(responded, timeline.values("tasks", "response_ns", 0), -1)[task],
+        r2t[task].astype(np.int64),
+        np.where(first == np.iinfo(np.int64).max, 0, first)[task],
+    )
 
 
 def _queue_depth(
