@@ -382,6 +382,8 @@ class Conversation:
             "retransmitted_segments": zeros,
             "lost_bytes": zeros,
             "rtt_ns_min": zeros,
+            "target_side_rtt_ns_min": zeros,
+            "initiator_side_rtt_ns_min": zeros,
             "largest_segment_bytes": zeros,
             "header_digest": no,
             "data_digest": no,

@@ -228,6 +228,8 @@ def _connections(sessions: int, connections: int, first_ns: int) -> pa.Table:
             "retransmitted_segments": [0] * count,
             "lost_bytes": [0] * count,
             "rtt_ns_min": [100_000] * count,
+            "target_side_rtt_ns_min": [90_000] * count,
+            "initiator_side_rtt_ns_min": [10_000] * count,
             "largest_segment_bytes": [1448] * count,
         }
     )

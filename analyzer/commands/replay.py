@@ -284,7 +284,8 @@ def _differences(comparison: Comparison, place: int) -> dict[str, dict[str, Any]
 
 
 def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> None:
-    """Print the baseline's error, what was assumed, and the comparison."""
+    """Print the baseline's error, what was assumed, what was taken from the recording, and the comparison."""
+    from analyzer.commands.calibration_shown import calibration_lines
     from analyzer.commands.shown import MISSING, ends, figure, plain, table
     from analyzer.comparison.baseline import baseline_error
     from analyzer.comparison.compare import compared
@@ -292,6 +293,9 @@ def show(console: Console, outcomes: Sequence[Outcome], timeline: Timeline) -> N
     baseline = baseline_error(outcomes[0], timeline)
     console.print(f"[bold]Baseline:[/bold] {plain(baseline.sentence)}")
     for sentence in outcomes[0].manifest.get("assumptions", ()):
+        console.print(f"  • {plain(sentence)}")
+    console.print("[bold]Calibration:[/bold]")
+    for sentence in calibration_lines(outcomes[0].manifest.get("calibration", ())):
         console.print(f"  • {plain(sentence)}")
     console.print()
     comparison = compared(outcomes, timeline, baseline)

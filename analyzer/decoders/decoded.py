@@ -116,7 +116,11 @@ class ConnectionColumns:
     retransmitted_segments: npt.NDArray[np.int64]
     lost_bytes: npt.NDArray[np.int64]
     rtt_ns_min: npt.NDArray[np.int64]
-    """0 where not seen."""
+    """0 where not seen, as in the two parts of it."""
+    target_side_rtt_ns_min: npt.NDArray[np.int64]
+    """From the recorder to the target and back."""
+    initiator_side_rtt_ns_min: npt.NDArray[np.int64]
+    """From the recorder to the initiator and back."""
     largest_segment_bytes: npt.NDArray[np.int64]
     header_digest: npt.NDArray[np.bool_]
     data_digest: npt.NDArray[np.bool_]

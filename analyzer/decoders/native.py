@@ -287,11 +287,7 @@ class _Result:
         streams = pipeline.table.streams
         both = streams[2 * accepted], streams[2 * accepted + 1]
         pairs = self._frames.streams[2 * accepted]
-        data_rtt = np.where(
-            (both[0]["rtt_ns"] > 0) & (both[1]["rtt_ns"] > 0), both[0]["rtt_ns"] + both[1]["rtt_ns"], 0
-        )
-        handshake_rtt = found["rtt_ns"]
-        smaller = np.where(data_rtt == 0, handshake_rtt, np.minimum(handshake_rtt, data_rtt))
+        rtt, target_side_rtt, initiator_side_rtt = _round_trips(found, both, initiator)
         return ConnectionColumns(
             initiator_address=_addresses(found, initiator),
             initiator_port=_of_side(found, "port", initiator).astype(np.uint16),
@@ -306,7 +302,9 @@ class _Result:
             packets=found["packets"].copy(),
             retransmitted_segments=both[0]["retransmitted"] + both[1]["retransmitted"],
             lost_bytes=both[0]["lost_bytes"] + both[1]["lost_bytes"],
-            rtt_ns_min=np.where(handshake_rtt == 0, data_rtt, smaller),
+            rtt_ns_min=rtt,
+            target_side_rtt_ns_min=target_side_rtt,
+            initiator_side_rtt_ns_min=initiator_side_rtt,
             largest_segment_bytes=np.maximum(both[0]["largest"], both[1]["largest"]),
             header_digest=pairs["header_digest"] == DIGEST_ON,
             data_digest=pairs["data_digest"] == DIGEST_ON,
@@ -490,6 +488,35 @@ def _wire_bytes(state: Any) -> int:
 
 def _of_side(connections: npt.NDArray[np.void], field: str, side: Int64s) -> Int64s:
     values: Int64s = np.where(side == 0, connections[f"{field}_0"], connections[f"{field}_1"])
+    return values
+
+
+def _round_trips(
+    connections: npt.NDArray[np.void], sides: tuple[Any, Any], initiator: Int64s
+) -> tuple[Int64s, Int64s, Int64s]:
+    """The smallest round trip of each connection, and its parts towards target and initiator; 0 = not seen.
+
+    The handshake shows both parts: SYN to SYN-ACK is that of the answering side, SYN-ACK to ACK that of the
+    side that opened.
+    """
+    is_whole = (connections["syn_ns"] > 0) & (connections["syn_ack_ns"] > connections["syn_ns"])
+    to_answerer = np.where(is_whole, connections["syn_ack_ns"] - connections["syn_ns"], 0)
+    to_opener = np.where(is_whole, np.maximum(connections["rtt_ns"] - to_answerer, 0), 0)
+    is_opener = connections["opener"] == initiator
+    data_to_target = np.where(initiator == 0, sides[0]["rtt_ns"], sides[1]["rtt_ns"])
+    data_to_initiator = np.where(initiator == 0, sides[1]["rtt_ns"], sides[0]["rtt_ns"])
+    has_both = (data_to_target > 0) & (data_to_initiator > 0)
+    data = np.where(has_both, data_to_target + data_to_initiator, 0)
+    return (
+        _smaller_seen(connections["rtt_ns"], data),
+        _smaller_seen(np.where(is_opener, to_answerer, to_opener), data_to_target),
+        _smaller_seen(np.where(is_opener, to_opener, to_answerer), data_to_initiator),
+    )
+
+
+def _smaller_seen(one: Int64s, other: Int64s) -> Int64s:
+    """The smaller of two times of which 0 stands for not seen."""
+    values: Int64s = np.where((one > 0) & (other > 0), np.minimum(one, other), np.maximum(one, other))
     return values
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.scenario import MAX_WINDOW, Negotiated
 from analyzer.tables.folder import Timeline
 
@@ -46,7 +46,7 @@ class Agreement:
 
 
 def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[CalibratedValue, ...]]:
-    """One agreement for each connection, shape (connections,), and what the command windows rest on."""
+    """One agreement for each connection, shape (connections,), and what agreements and windows rest on."""
     sessions = {name: _session_column(timeline, name) for name in _SESSION_DEFAULTS}
     windows, values = _windows(timeline)
     has_no_session = timeline.is_null("connections", "session_index")
@@ -82,7 +82,35 @@ def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[Cali
                 window_follows=follows,
             )
         )
-    return tuple(found), values
+    return tuple(found), (*_agreed_values(timeline, tuple(found)), *values)
+
+
+_AGREED = (
+    ("FirstBurstLength", "first_burst_bytes", "bytes"),
+    ("MaxBurstLength", "max_burst_bytes", "bytes"),
+    ("MaxOutstandingR2T", "max_outstanding_r2t", "R2Ts"),
+    ("longest immediate data", "immediate_bytes", "bytes"),
+    ("longest data segment of the initiator", "write_segment_bytes", "bytes"),
+    ("longest data segment of the target", "read_segment_bytes", "bytes"),
+)
+
+
+def _agreed_values(timeline: Timeline, found: tuple[Agreement, ...]) -> tuple[CalibratedValue, ...]:
+    """What was agreed, over all connections: the most frequent value, bounded by the others."""
+    if not found:
+        return ()
+    seen = int(timeline.values("connections", "login_seen").sum())
+    rests_on, confidence = f"logins of {seen} of {len(found)} connections", Confidence.HIGH
+    if seen < len(found):
+        rests_on += "; of the others longest segments seen, else the defaults of RFC 7143"
+        confidence = Confidence.MEDIUM if seen else Confidence.LOW
+    values = []
+    for name, field, unit in _AGREED:
+        each, counts = np.unique([getattr(one, field) for one in found], return_counts=True)
+        usual = int(each[int(np.argmax(counts))])
+        low, high = float(each[0]), float(each[-1])
+        values.append(CalibratedValue(name, usual, unit, rests_on, confidence, low, high, "agreed"))
+    return tuple(values)
 
 
 def renegotiated(agreement: Agreement, given: Negotiated) -> Agreement:
@@ -170,7 +198,11 @@ def _windows(timeline: Timeline) -> tuple[list[tuple[int, str]], tuple[Calibrate
             windows.append((DEFAULT_WINDOW, "arrival"))
             values.append(
                 CalibratedValue(
-                    f"command window, session {index}", DEFAULT_WINDOW, "commands", "assumed: not seen"
+                    f"command window, session {index}",
+                    DEFAULT_WINDOW,
+                    "commands",
+                    "assumed: not seen",
+                    key="target.window",
                 )
             )
             continue
@@ -182,7 +214,11 @@ def _windows(timeline: Timeline) -> tuple[list[tuple[int, str]], tuple[Calibrate
                 f"command window, session {index}",
                 window,
                 "commands",
-                f"largest MaxCmdSN - ExpCmdSN + 1 seen; it follows each {follows}",
+                f"largest MaxCmdSN - ExpCmdSN + 1 of {len(mine)} PDUs; it follows each {follows}",
+                Confidence.HIGH,
+                float(mine.min()),
+                float(mine.max()),
+                "target.window",
             )
         )
     return windows, tuple(values)

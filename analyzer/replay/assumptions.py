@@ -9,7 +9,7 @@ from analyzer.replay.calibrated import Confidence
 from analyzer.replay.failover import Failover
 from analyzer.replay.scenario import BondMode, Pacing, Scenario
 from analyzer.replay.state import NONE, SIMPLE
-from analyzer.replay.topology import Network
+from analyzer.replay.topology import Network, servers_of
 from analyzer.replay.workload import Workload
 
 HIDDEN_SHARE = 0.05
@@ -24,6 +24,7 @@ def assumptions_of(
         *_about_pacing(scenario, workload),
         *_about_faults(scenario, failover),
         *_about_target(scenario, workload),
+        *_about_servers(scenario, workload),
         *_about_links(scenario, network),
         *workload.assumptions,
     )
@@ -92,6 +93,8 @@ def _about_target(scenario: Scenario, workload: Workload) -> list[str]:
     if target.service_ns is None:
         found.append(
             "Each request is served as long as its task was in the recording, whatever else the device does."
+            if not any(servers_of(scenario, workload))
+            else "Each request is served as long as its task was in the recording, once its turn has come."
         )
     if target.attributes == "as-timed" and (workload.attribute != SIMPLE).any():
         found.append(
@@ -101,6 +104,29 @@ def _about_target(scenario: Scenario, workload: Workload) -> list[str]:
         found.append("A command below ExpCmdSN fails; a real target would drop its connection then.")
     if target.read_ahead_blocks:
         found.append("Reading ahead takes no time of the device.")
+    return found
+
+
+def _about_servers(scenario: Scenario, workload: Workload) -> list[str]:
+    """How many requests the device serves at once, and whether more may come to it than was ever seen."""
+    if scenario.target.servers is not None or scenario.target.service_ns is not None:
+        return []
+    recorded = workload.device_servers
+    limited = [f"{servers}" for servers in recorded.servers if servers]
+    found = []
+    if limited:
+        found.append(f"The device serves {', '.join(limited)} requests at once, as the recording shows.")
+    unlimited = [
+        most
+        for servers, most in zip(recorded.servers, recorded.most_at_once, strict=True)
+        if not servers and most
+    ]
+    if scenario.depth and unlimited and scenario.depth > max(unlimited):
+        found.append(
+            f"The recording had at most {max(unlimited)} commands at the device at once, none of which was "
+            f"seen to wait for it; whether it serves {scenario.depth} at once is not known. If it does not, "
+            "give target.servers."
+        )
     return found
 
 

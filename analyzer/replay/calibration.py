@@ -8,11 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analyzer.replay.agreements import Agreement, agreements_of
+from analyzer.replay.answer_order import order_value
 from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.draws import Draws, draws_of
 from analyzer.replay.given import NOTHING_GIVEN, Given
+from analyzer.replay.pacing import pacing_values
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
-from analyzer.replay.service_times import kinds_of_tasks, service_times
+from analyzer.replay.service_times import service_times
+from analyzer.replay.service_values import service_values
 from analyzer.replay.workload import Workload, workload_of
 from analyzer.tables.folder import Timeline
 
@@ -33,11 +36,19 @@ def calibration_of(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Calibrat
     recorded = recorded_links(timeline, given)
     service = service_times(timeline, recorded)
     workload = workload_of(timeline, recorded, service)
-    agreements, windows = agreements_of(timeline)
+    agreements, agreed = agreements_of(timeline)
     return Calibration(
         recorded,
         workload,
         agreements,
-        (*recorded.values, *service.values, *windows, workload.queue_depth.value),
-        draws_of(workload, recorded, kinds_of_tasks(timeline)),
+        (
+            *recorded.values,
+            *workload.device_servers.values,
+            *service_values(timeline, workload, service),
+            *agreed,
+            *pacing_values(workload.pacing),
+            order_value(workload.answer_order),
+            workload.queue_depth.value,
+        ),
+        draws_of(workload, recorded, service.kind),
     )

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from analyzer.replay.agreements import Agreement
+from analyzer.replay.answer_order import AnswerOrder
 from analyzer.replay.calibrated import CalibratedValue
+from analyzer.replay.device_servers import DeviceServers
 from analyzer.replay.pacing import Pacing
 from analyzer.replay.queue_depth import QueueDepth
 from analyzer.replay.recorded_links import Endpoints
@@ -49,6 +51,8 @@ def made_workload(requests: int, **columns: Any) -> Workload:
     host = column("host", np.int32)
     device = column("device", np.int32, lun_index)
     read_bytes, write_bytes = column("read_bytes", np.int64), column("write_bytes", np.int64)
+    service_ns, devices = column("service_ns", np.int64), int(device.max(initial=0)) + 1
+    think_ns = column("think_ns", np.int64)
     hosts = tuple(Host(f"initiator {index}", (index,), 1) for index in range(int(host.max(initial=0)) + 1))
     made = Workload(
         begin_ns=0,
@@ -59,7 +63,7 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         luns=int(lun_index.max(initial=0)) + 1,
         lba=column("lba", np.int64),
         device=device,
-        devices=int(device.max(initial=0)) + 1,
+        devices=devices,
         blocks=column("blocks", np.int64, (read_bytes + write_bytes) // BLOCK_BYTES),
         attribute=column("attribute", np.int8),
         read_bytes=read_bytes,
@@ -68,18 +72,21 @@ def made_workload(requests: int, **columns: Any) -> Workload:
         has_own_status=column("has_own_status", np.bool_),
         sense_bytes=column("sense_bytes", np.int64),
         ends_in_check=column("ends_in_check", np.bool_),
-        service_ns=column("service_ns", np.int64),
+        service_ns=service_ns,
         grant_ns=column("grant_ns", np.int64),
         turnaround_ns=column("turnaround_ns", np.int64),
         recorded_path=column("recorded_path", np.int32),
         issued_ns=column("issued_ns", np.int64),
         pacing=Pacing(
             column("predecessor", np.int32, NONE),
-            column("think_ns", np.int64),
+            think_ns,
+            think_ns,
             np.ones(requests, np.bool_),
             np.zeros(requests, np.int64),
         ),
+        answer_order=AnswerOrder(None, None, 0, 0),
         queue_depth=UNLIMITED,
+        device_servers=DeviceServers((0,) * devices, (0,) * devices, service_ns, ()),
         limits=(),
         assumptions=(),
         cannot_repeat=column("cannot_repeat", np.bool_),

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.compilation import njit
+from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.state import NONE
 from analyzer.serial_numbers import unwrap
@@ -53,11 +54,13 @@ class Spans:
 class Pacing:
     """Shape (requests,): the request waited for (or NONE), the delay behind it, and the time of asking.
 
-    ``is_exact`` where the capture shows when the request was asked for.
+    ``is_exact`` where the capture shows when the request was asked for; elsewhere the delay may have been
+    anything up to ``longest_think_ns``.
     """
 
     predecessor: Int32s
     think_ns: Int64s
+    longest_think_ns: Int64s
     is_exact: Bools
     issued_ns: Int64s
 
@@ -181,7 +184,42 @@ def paced(
     for one in np.unique(group):
         mine = np.flatnonzero(group == one)
         asked[mine] = np.minimum.accumulate(asked[mine][::-1])[::-1]
-    return Pacing(predecessor, think, is_seen, asked)
+    return Pacing(predecessor, think, longest, is_seen, asked)
+
+
+def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
+    """How many requests waited for a completion, and how long the application thought then.
+
+    Where a request waited unseen its think time is open up to a bound, and so is whatever hangs on which of
+    two came first at the initiator.
+    """
+    total = len(pacing.predecessor)
+    linked = pacing.predecessor != NONE
+    exact = linked & pacing.is_exact
+    confidence = Confidence.LOW
+    if exact.sum() >= FEWEST_EXACT:
+        confidence = Confidence.HIGH if 2 * exact.sum() >= linked.sum() else Confidence.MEDIUM
+    rests_on = f"{int(exact.sum())} of {int(linked.sum())} requests left when they were asked for"
+    thought, longest = pacing.think_ns[linked], pacing.longest_think_ns[linked]
+    return (
+        CalibratedValue(
+            "requests that waited for a completion",
+            int(linked.sum()),
+            "requests",
+            f"of {total}; ExpStatSN and the time of leaving say which completion",
+            confidence,
+            key="pacing",
+        ),
+        CalibratedValue(
+            "think time of the application",
+            int(np.median(thought)) if len(thought) else None,
+            "ns",
+            rests_on if linked.any() else "no request waited for a completion",
+            confidence,
+            float(np.percentile(thought, 10)) if len(thought) else None,
+            float(np.percentile(longest, 90)) if len(thought) else None,
+        ),
+    )
 
 
 @njit(cache=True, nogil=True)

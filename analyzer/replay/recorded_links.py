@@ -16,6 +16,7 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.link_rates import LaneRate, lane_rate
+from analyzer.replay.recorder_place import round_trips
 from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
 
@@ -94,6 +95,8 @@ class RecordedLinks:
     bucket_bytes: Int64s
     packets_per_ack: Int64s
     rtt_ns: Int64s
+    target_side_rtt_ns: Int64s
+    """The part of it between recorder and target."""
     rate_to_target_bps: Int64s
     rate_from_target_bps: Int64s
     pdus: PduColumns
@@ -125,14 +128,15 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
         )
     values: list[CalibratedValue] = []
     mtu, header = _mtus(timeline, link_of, names, values)
-    rtt = _round_trips(timeline, link_of, names, values)
+    trips = round_trips(timeline, link_of, names)
+    values += trips.values
     pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
     per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
     found = [
         _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack, given)
         for lane in range(2 * len(names))
     ]
-    kinds = _kinds_of_links(found, rtt, mtu, names, given, values)
+    kinds = _kinds_of_links(found, trips.rtt_ns, mtu, names, given, values)
     rates = _rates(found, kinds, mtu, names, values)
     overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
     endpoints = zip(*(timeline.values("connections", field.name) for field in fields(Endpoints)), strict=True)
@@ -144,7 +148,8 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
         overhead,
         kinds,
         per_ack,
-        rtt,
+        trips.rtt_ns,
+        trips.target_side_ns,
         rates[0::2],
         rates[1::2],
         _with_readiness(pdus, rates, kinds, mtu + FRAME_BYTES, header, per_ack),
@@ -181,29 +186,6 @@ def _mtus(
             CalibratedValue(f"MTU, {name}", int(mtus[link]), "bytes", rests_on, confidence, key="links.mtu")
         )
     return mtus, headers
-
-
-def _round_trips(
-    timeline: Timeline, link_of: npt.NDArray[np.int32], names: tuple[str, ...], values: list[CalibratedValue]
-) -> Int64s:
-    seen = ~timeline.is_null("connections", "rtt_ns_min")
-    smallest = timeline.values("connections", "rtt_ns_min", 0)
-    rtts = np.zeros(len(names), np.int64)
-    for link, name in enumerate(names):
-        mine = smallest[(link_of == link) & seen]
-        rests_on, confidence = "assumed: no round trip was seen", Confidence.LOW
-        if len(mine):
-            rtts[link] = mine.min()
-            rests_on = "smallest round trip of TCP seen; halved for each way"
-            confidence = Confidence.HIGH
-        high = float(mine.max()) if len(mine) else None
-        low = float(rtts[link]) if len(mine) else None
-        values.append(
-            CalibratedValue(
-                f"round trip, {name}", int(rtts[link]), "ns", rests_on, confidence, low, high, "links.delay"
-            )
-        )
-    return rtts
 
 
 def _pdu_columns(

@@ -18,6 +18,7 @@ import numpy as np
 from analyzer.errors import UnusableInputError
 from analyzer.replay import engine
 from analyzer.replay.assumptions import assumptions_of
+from analyzer.replay.calibrated import Confidence
 from analyzer.replay.calibration import Calibration, calibration_of
 from analyzer.replay.event_queue import MAX_SLOTS, EventQueue, empty_queue, grown, post
 from analyzer.replay.failover import Failover
@@ -251,6 +252,7 @@ def _replayed(
     progress: Progress | None = None,
     log: Int64s | None = None,
 ) -> _Replayed:
+    scenario = _as_driven(scenario, calibration.workload)
     workload = with_neighbours(calibration.workload, scenario.neighbours)
     network = network_of(scenario, workload, calibration.recorded, calibration.agreements)
     if scenario.link_count is None and not scenario.is_baseline:
@@ -293,6 +295,14 @@ def _repeat(timeline: Timeline, calibration: Calibration, scenario: Scenario, nu
     scenario = scenario.model_copy(update={"seed": calibration.draws.seed_of(scenario.seed, number)})
     found = _replayed(timeline, drawn, scenario, log=fresh_log())
     return figures_of(found.workload, found.network, found.world)
+
+
+def _as_driven(scenario: Scenario, workload: Workload) -> Scenario:
+    """The baseline keeps the queue depth of the recording where that is known; another would be no check."""
+    is_known = workload.queue_depth.value.confidence is not Confidence.LOW
+    if not (scenario.is_baseline and scenario.pacing is Pacing.DEPTH and is_known):
+        return scenario
+    return scenario.model_copy(update={"pacing": Pacing.CLOSED, "depth": None})
 
 
 def prepare(scenarios: Sequence[str | Scenario] = ("mcs:2/round-robin",)) -> None:

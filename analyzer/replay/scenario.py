@@ -107,7 +107,8 @@ class TargetModel(_Value):
     gate: Annotated[str, Field(pattern="^(" + "|".join(GATES) + ")$")] = "in-order"
     window: Annotated[int, Field(ge=1, le=MAX_WINDOW)] | None = None
     window_follows: Annotated[str, Field(pattern="^(arrival|completion)$")] | None = None
-    servers: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    # None is also no limit where service_ns is given.
+    servers: Annotated[int, Field(ge=0, le=1 << 20)] | None = None
     service_ns: Annotated[int, Field(ge=0, le=10**12)] | None = None
     depth: Annotated[int, Field(ge=0, le=1 << 20)] = 0
     retry_ns: Annotated[int, Field(ge=1, le=10**12)] = 3_000_000

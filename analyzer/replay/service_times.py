@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.calibrated import CalibratedValue
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.tables.folder import Timeline
 
@@ -29,15 +28,21 @@ KINDS_OF_DIRECTION = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ServiceTimes:
-    """Columns of shape (tasks,); ``visible_rtt_ns`` (links,) is the round trip beyond the recorder."""
+    """Columns of shape (tasks,); ``visible_rtt_ns`` (links,) is the round trip beyond the recorder.
 
+    ``service_ns`` holds what a command waited for inside of the device; from ``arrived_ns`` on it was there
+    whole. ``is_exact`` where the capture showed the end; ``kind`` is one number for operation and length.
+    """
+
+    arrived_ns: Int64s
     service_ns: Int64s
+    is_exact: Bools
+    kind: Int64s
     grant_ns: Int64s
     turnaround_ns: Int64s
     has_own_status: Bools
     sense_bytes: Int64s
     visible_rtt_ns: Int64s
-    values: tuple[CalibratedValue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +84,17 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     statuses = np.flatnonzero((pdus.opcode == SCSI_RESPONSE) & (pdus.task >= 0))
     own_status[pdus.task[statuses]] = True
     sense[pdus.task[statuses]] = pdus.data_bytes[statuses]
-    shown = answer.is_present & responded
-    values = _values(links, visible, service[shown], int((shown & answer.is_exact).sum()))
-    return ServiceTimes(service, grant, turnaround, own_status, sense, visible, values)
+    return ServiceTimes(
+        arrived_ns=whole + visible[link] // 2,
+        service_ns=service,
+        is_exact=answer.is_present & answer.is_exact & responded,
+        kind=kinds,
+        grant_ns=grant,
+        turnaround_ns=turnaround,
+        has_own_status=own_status,
+        sense_bytes=sense,
+        visible_rtt_ns=visible,
+    )
 
 
 def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kinds: Int64s) -> Int64s:
@@ -160,8 +173,11 @@ def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> In
 def _visible_round_trips(
     links: RecordedLinks, link: npt.NDArray[np.int32], waits: Int64s, is_answered: Bools
 ) -> Int64s:
-    """The round trip between recorder and target: all of it, unless an answer came sooner."""
-    visible: Int64s = links.rtt_ns.copy()
+    """The round trip between recorder and target, but no more than an answer took at the quickest.
+
+    An acknowledgement may take the host longer than sending what was ready.
+    """
+    visible: Int64s = links.target_side_rtt_ns.copy()
     for index in range(len(visible)):
         mine = waits[(link == index) & is_answered]
         if len(mine):
@@ -223,29 +239,3 @@ def _usual(shown: Int64s, is_exact: Bools, is_limit: Bools) -> int:
     if _is_enough(is_exact, is_limit):
         return int(np.median(shown[is_exact]))
     return int(np.percentile(shown[is_limit], SHORTEST_PERCENT))
-
-
-def _values(
-    links: RecordedLinks, visible: Int64s, service: Int64s, exact: int
-) -> tuple[CalibratedValue, ...]:
-    found = []
-    for name, seen, rtt in zip(links.names, visible, links.rtt_ns, strict=True):
-        where = "at the initiator" if seen >= rtt else "nearer to the target"
-        found.append(
-            CalibratedValue(
-                f"round trip between recorder and target, {name}",
-                int(seen),
-                "ns",
-                f"quickest answer against the round trip: recorded {where}",
-            )
-        )
-    if len(service):
-        found.append(
-            CalibratedValue(
-                "median service time",
-                int(np.median(service)),
-                "ns",
-                f"{exact} of {len(service)} answered tasks whose answer found the link idle",
-            )
-        )
-    return tuple(found)

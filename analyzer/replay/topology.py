@@ -306,7 +306,7 @@ def device_records(scenario: Scenario, workload: Workload) -> Any:
     return records(
         DEVICE,
         workload.devices,
-        servers=target.servers,
+        servers=servers_of(scenario, workload),
         queue_first=NONE,
         queue_last=NONE,
         depth=target.depth,
@@ -320,6 +320,14 @@ def device_records(scenario: Scenario, workload: Workload) -> Any:
         write_cache_bytes=target.write_cache_bytes,
         next_lba=NONE,
     )
+
+
+def servers_of(scenario: Scenario, workload: Workload) -> tuple[int, ...]:
+    """How many requests each device serves at once; 0 for all."""
+    target = scenario.target
+    if target.servers is not None:
+        return (target.servers,) * workload.devices
+    return workload.device_servers.servers if target.service_ns is None else (0,) * workload.devices
 
 
 def task_set_records(scenario: Scenario, workload: Workload, nexuses: int) -> Any:

@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.errors import UnusableInputError
+from analyzer.replay.answer_order import AnswerOrder, Answers, answer_order, in_order
 from analyzer.replay.capture_limits import limits_of, nothing_to_replay
+from analyzer.replay.device_servers import DeviceServers, device_servers
 from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
 from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
-from analyzer.replay.service_times import ServiceTimes
+from analyzer.replay.service_times import DATA_OUT, ServiceTimes
 from analyzer.replay.state import ATTRIBUTES, NONE, SIMPLE
 from analyzer.tables.folder import Timeline
 
@@ -85,7 +87,10 @@ class Workload:
     recorded_path: Int32s
     issued_ns: Int64s
     pacing: Pacing
+    answer_order: AnswerOrder
     queue_depth: QueueDepth
+    device_servers: DeviceServers
+    """How many commands each device serves at once; ``service_ns`` is without the wait for it."""
     limits: tuple[str, ...]
     """What the recording lacks, in sentences; they come before all that is assumed."""
     assumptions: tuple[str, ...]
@@ -106,6 +111,9 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     hosts, host_of_session = _hosts(timeline)
     stream_of, luns = _streams(timeline, host_of_session)
     task, pacing = _paced(timeline, links, service, spans, chosen, stream_of)
+    order = answer_order(pacing, _answers(timeline, links, task))
+    is_hidden = bool(links.pdus.is_always_busy.any())
+    pacing, turnaround = in_order(pacing, service.turnaround_ns[task], is_hidden, order)
     connection = timeline.values("tasks", "connection_index")[task]
     host = host_of_session[timeline.values("tasks", "session_index")[task]]
     place = np.full(timeline.arrow["connections"].num_rows, -1, np.int32)
@@ -117,6 +125,14 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     responded = ~timeline.is_null("tasks", "response_ns")[task]
     begin = int(pacing.issued_ns.min())
     read_bytes, write_bytes = _data(timeline, task, responded)
+    servers = device_servers(
+        service.arrived_ns[task],
+        service.service_ns[task],
+        service.is_exact[task],
+        service.kind[task],
+        np.where(read_bytes + write_bytes > 0, device, NONE),
+        int(device.max()) + 1,
+    )
     return Workload(
         begin_ns=begin,
         hosts=hosts,
@@ -135,13 +151,15 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         has_own_status=service.has_own_status[task],
         sense_bytes=service.sense_bytes[task],
         ends_in_check=timeline.values("tasks", "status", GOOD)[task] == CHECK_CONDITION,
-        service_ns=service.service_ns[task],
+        service_ns=servers.service_ns,
         grant_ns=service.grant_ns[task],
-        turnaround_ns=service.turnaround_ns[task],
+        turnaround_ns=turnaround,
         recorded_path=place[connection],
         issued_ns=pacing.issued_ns - begin,
         pacing=pacing,
+        answer_order=order,
         queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
+        device_servers=servers,
         limits=limits_of(timeline),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),
         cannot_repeat=_cannot_repeat(timeline, task),
@@ -188,8 +206,33 @@ def _paced(
     place[order] = np.arange(len(order), dtype=np.int32)
     waited_for = found.predecessor[order]
     predecessor = np.where(waited_for == NONE, NONE, place[np.maximum(waited_for, 0)]).astype(np.int32)
-    pacing = Pacing(predecessor, found.think_ns[order], found.is_exact[order], found.issued_ns[order])
+    pacing = Pacing(
+        predecessor,
+        found.think_ns[order],
+        found.longest_think_ns[order],
+        found.is_exact[order],
+        found.issued_ns[order],
+    )
     return in_order[order], pacing
+
+
+def _answers(timeline: Timeline, links: RecordedLinks, task: Int64s) -> Answers:
+    """What the order of answers is told from, for the requests that stand for ``task``."""
+    pdus = links.pdus
+    r2t = timeline.values("tasks", "first_r2t_ns", 0)
+    data = np.flatnonzero((pdus.opcode == DATA_OUT) & (pdus.task >= 0))
+    # Unsolicited data may come before: what the R2T brought is not sooner than it.
+    data = data[pdus.first_ns[data] >= r2t[pdus.task[data]]]
+    first = np.full(timeline.arrow["tasks"].num_rows, np.iinfo(np.int64).max)
+    np.minimum.at(first, pdus.task[data], pdus.first_ns[data])
+    responded = ~timeline.is_null("tasks", "response_ns")
+    return Answers(
+        timeline.values("tasks", "connection_index")[task].astype(np.int64),
+        timeline.values("tasks", "command_ns")[task].astype(np.int64),
+        np.where(responded, timeline.values("tasks", "response_ns", 0), -1)[task],
+        r2t[task].astype(np.int64),
+        np.where(first == np.iinfo(np.int64).max, 0, first)[task],
+    )
 
 
 def _queue_depth(
@@ -263,7 +306,13 @@ def _rows(workload: Workload, source: Int64s) -> dict[str, Any]:
 
 def _pacing_rows(pacing: Pacing, source: Int64s, predecessor: Int32s) -> Pacing:
     """Some rows of a pacing, with the places that those they waited for have among them."""
-    return Pacing(predecessor, pacing.think_ns[source], pacing.is_exact[source], pacing.issued_ns[source])
+    return Pacing(
+        predecessor,
+        pacing.think_ns[source],
+        pacing.longest_think_ns[source],
+        pacing.is_exact[source],
+        pacing.issued_ns[source],
+    )
 
 
 def excerpt_around(workload: Workload, moment_ns: int, most: int) -> Workload:

@@ -134,6 +134,21 @@ CONNECTIONS = Table(
             null=NULL_NOT_SEEN,
         ),
         Column(
+            "target_side_rtt_ns_min",
+            "int64",
+            "Part of a round trip beyond the recorder: the shortest time from a SYN to its SYN-ACK, or from "
+            "data of the initiator to the target's acknowledgement.",
+            unit="ns",
+            null=NULL_NOT_SEEN,
+        ),
+        Column(
+            "initiator_side_rtt_ns_min",
+            "int64",
+            "The same towards the initiator: from a SYN-ACK, or data of the target, to what acknowledges it.",
+            unit="ns",
+            null=NULL_NOT_SEEN,
+        ),
+        Column(
             "largest_segment_bytes",
             "int64",
             "Largest TCP payload of one recorded packet.",

@@ -36,6 +36,8 @@ from analyzer.timeline.open_tasks import OpenTasks
 from analyzer.timeline.order_statistics import OrderStatistics
 from analyzer.timeline.sessions import CAPTURE_ENDED, LOGOUT, Connection, Session
 
+ROUND_TRIPS = ("rtt_ns_min", "target_side_rtt_ns_min", "initiator_side_rtt_ns_min")
+
 
 def session_parameters(session: Session) -> dict[str, dict[str, str]]:
     """All keys of the leading login with value and origin; empty where it was not recorded."""
@@ -137,12 +139,15 @@ def _as_json(parameters: list[dict[str, dict[str, str]]]) -> list[str]:
     return [texts[id(keys)] for keys in parameters]
 
 
+def _null_where_zero(values: npt.NDArray[np.int64]) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(values, mask=values == 0)
+
+
 def connection_table(identities: Identities, decoded: DecodedCapture) -> pa.Table:
     """The connections table."""
     columns, connections = decoded.connections, identities.connections
     logins = [connection.login for connection in connections]
     session = identities.session_of_connection
-    rtt = columns.rtt_ns_min
     return CONNECTIONS.build(
         {
             "connection_index": np.arange(len(connections), dtype=np.int32),
@@ -163,7 +168,7 @@ def connection_table(identities: Identities, decoded: DecodedCapture) -> pa.Tabl
             "packets": columns.packets,
             "retransmitted_segments": columns.retransmitted_segments,
             "lost_bytes": columns.lost_bytes,
-            "rtt_ns_min": np.ma.MaskedArray(rtt, mask=rtt == 0),
+            **{name: _null_where_zero(getattr(columns, name)) for name in ROUND_TRIPS},
             "largest_segment_bytes": columns.largest_segment_bytes,
         }
     )

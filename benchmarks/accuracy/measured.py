@@ -22,6 +22,8 @@ POLICIES = {
     "lqd": "least-queue-depth(ties=lowest-path)",
     "st": "service-time(ties=lowest-path)",
 }
+"""What a run's policy is called behind ``--with``, by its short name; the lab writes the long one."""
+POLICIES |= {words.partition("(")[0]: words for words in POLICIES.values()}
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from analyzer.errors import UnusableInputError
-from benchmarks.lab.configuration import Configuration, Device, Digests, Recovery, WriteData
+from benchmarks.lab.configuration import Configuration, Device, Digests, Recovery, WriteData, one_line
 from benchmarks.lab.experiment import perform, require_machine
 from benchmarks.lab.leftovers import remove_leftovers, temporary_folder
 from benchmarks.lab.matrix import REFERENCE, configuration_from, read_matrix
@@ -65,6 +66,9 @@ def run(
     device_ms: Annotated[
         str | None, typer.Option(help="READ/WRITE+-JITTER of a slow device (needs cc).")
     ] = None,
+    device_servers: Annotated[
+        int | None, typer.Option(help="Commands that the device works on at the same time. [default: 32]")
+    ] = None,
     writes: Annotated[WriteData | None, typer.Option(help="How the data of writes travels.")] = None,
     digests: Annotated[Digests, typer.Option(help="CRC32C digests asked for.")] = Digests.NONE,
     fault: Annotated[
@@ -81,7 +85,9 @@ def run(
     fields |= {"is_sequential": sequential, "seed": seed, "sizes": _sizes(sizes)}
     more: dict[str, Any] = {"digests": digests, "deadline_s": deadline_s}
     more |= {"writes": writes} if writes else {}
-    more |= {"device": _device(device_ms)} if device_ms else {}
+    if device_ms or device_servers:
+        usual = PRESETS[workload].device if workload in PRESETS else Device()
+        more["device"] = _device(device_ms, device_servers, usual)
     configuration = configuration_from(
         workload=workload or fields,
         paths=paths,
@@ -147,13 +153,26 @@ def _sizes(text: str) -> tuple[int, ...]:
         raise UnusableInputError(f"{text!r} is no list of sizes in KiB", source="--sizes") from None
 
 
-def _device(text: str) -> Device:
-    times, _, jitter = text.partition("+-")
-    read, _, write = times.partition("/")
+def _device(text: str | None, servers: int | None, usual: Device) -> Device:
+    """``usual`` with the times and the number of servers that are given."""
+    given: dict[str, float] = {} if servers is None else {"servers": servers}
+    if text is not None:
+        times, _, jitter = text.partition("+-")
+        read, _, write = times.partition("/")
+        try:
+            given |= {
+                "read_ms": float(read),
+                "write_ms": float(write or read),
+                "jitter_ms": float(jitter or 0),
+            }
+        except ValueError:
+            raise UnusableInputError(
+                f"{text!r} is not READ/WRITE+-JITTER in ms", source="--device-ms"
+            ) from None
     try:
-        return Device(read_ms=float(read), write_ms=float(write or read), jitter_ms=float(jitter or 0))
-    except ValueError:
-        raise UnusableInputError(f"{text!r} is not READ/WRITE+-JITTER in ms", source="--device-ms") from None
+        return Device.model_validate(usual.model_dump() | given)
+    except ValidationError as error:
+        raise one_line(error) from None
 
 
 def _show(results: Sequence[dict[str, Any]]) -> None:

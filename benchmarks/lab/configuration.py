@@ -112,8 +112,12 @@ class Link(_Value):
 
 
 class Device(_Value):
-    """Time that the device takes for each command besides its real work; the jitter is by LBA."""
+    """Time that the device takes for each command besides its real work; the jitter is by LBA.
 
+    ``servers`` is how many commands it works on at the same time (I/O threads of tgt).
+    """
+
+    servers: Annotated[int, Field(ge=1, le=256)] = 32
     read_ms: Annotated[float, Field(ge=0, le=5000)] = 0
     write_ms: Annotated[float, Field(ge=0, le=5000)] = 0
     jitter_ms: Annotated[float, Field(ge=0, le=5000)] = 0

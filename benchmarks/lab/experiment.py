@@ -74,6 +74,7 @@ def perform(configuration: Configuration, items: Sequence[Item], capture: Path) 
             unit_bytes=configuration.workload.lun_bytes,
             keys=target_keys(configuration),
             environment=shim_environment(configuration.device, folder),
+            servers=configuration.device.servers,
         ) as target,
     ):
         interfaces = [network.initiator_interface(path) for path in range(configuration.paths)]

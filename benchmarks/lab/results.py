@@ -68,6 +68,7 @@ def result_of(
         "topology": configuration.topology,
         "paths": configuration.paths,
         "policy": configuration.policy,
+        "device_servers": device.servers,
         "device_latency_ms": {"read": device.read_ms, "write": device.write_ms, "jitter": device.jitter_ms},
         "negotiated": facts["negotiated"],
         "target_mrdsl": configuration.target_segment_bytes,

@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from analyzer.errors import UnusableInputError
-from benchmarks.lab.configuration import Configuration, Digests, WriteData
+from benchmarks.lab.configuration import Configuration, Device, Digests, WriteData
 from benchmarks.lab.processes import inside, stop, tool, wait_for
 
 TARGET_NAME = "iqn.2026-11.example.lab:disk"
 LUN = 1
-IO_THREADS = 32  # commands that the device works on at the same time
 
 
 def target_keys(configuration: Configuration) -> dict[str, str]:
@@ -49,11 +48,13 @@ def running_tgt(
     is_tape: bool = False,
     keys: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    servers: int = Device().servers,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run tgt over a sparse file of ``unit_bytes`` in ``folder``; kill it and remove the file afterwards.
 
     ``is_tape`` makes it a tape drive with a cartridge in it. Without ``portal`` (``address:port``) it listens
-    on every address of its namespace. Raises UnusableInputError where it does not start or refuses a key.
+    on every address of its namespace. It works on ``servers`` commands at the same time.
+    Raises UnusableInputError where it does not start or refuses a key.
     """
     disk = folder / "disk.img"
     if is_tape:
@@ -64,7 +65,7 @@ def running_tgt(
     # The control number names a socket of tgt; the path of it is ours, so numbers never meet.
     control = "1"
     tgt_environment = {**os.environ, **(environment or {}), "TGT_IPC_SOCKET": str(folder / "tgt")}
-    arguments = [tool("tgtd"), "-f", "-C", control, "-t", str(IO_THREADS)]
+    arguments = [tool("tgtd"), "-f", "-C", control, "-t", str(servers)]
     if portal:
         arguments += ["--iscsi", f"portal={portal}"]
     with (folder / "tgtd.log").open("wb") as log:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzer.replay.pacing import paced
+from analyzer.replay.calibrated import Confidence
+from analyzer.replay.pacing import paced, pacing_values
 from analyzer.replay.queue_depth import queue_depth
 
 
@@ -113,3 +114,20 @@ def test_commands_of_a_session_are_asked_for_in_the_order_of_their_numbers():
     pacing = pace([160, 150, 400], [300, 500, 600], earliest=[0, 0, 0], seen=[False, True, False])
     assert pacing.issued_ns.tolist() == sorted(pacing.issued_ns.tolist())
     assert pacing.issued_ns[1] == 150
+
+
+def test_how_long_an_unseen_request_may_have_thought_is_bounded():
+    """The bound on the time of its asking lies 4 us behind the completion that it waited for."""
+    found = pace(
+        [0, 5_000, 20_500],
+        [1_000, 20_000, 30_000],
+        earliest=[0, 1_000, 20_500],
+        seen=np.array([True, False, True]),
+    )
+    assert found.predecessor.tolist() == [-1, 0, 1]
+    assert found.think_ns.tolist() == [0, 0, 500]
+    assert found.longest_think_ns.tolist() == [0, 4_000, 500]
+    waited, thought = pacing_values(found)
+    assert (waited.value, waited.confidence) == (2, Confidence.LOW)
+    assert (thought.low, thought.confidence) == (50.0, Confidence.LOW)
+    assert thought.high == pytest.approx(np.percentile([4_000, 500], 90))

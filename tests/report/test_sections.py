@@ -398,14 +398,31 @@ def test_calibrated_values_say_what_they_rest_on():
     timeline = make_timeline(tasks=20)
     outcome = make_outcome(timeline, "as-recorded")
     outcome.manifest["calibration"] = [
-        {"name": "round trip", "value": 8700, "unit": "ns", "rests_on": "handshake"},
+        {
+            "name": "round trip",
+            "value": 8700,
+            "unit": "ns",
+            "rests_on": "handshake",
+            "low": 8000.0,
+            "high": 9000,
+            "confidence": "high",
+        },
         {"name": "window", "value": 64, "unit": "commands", "rests_on": "responses"},
         {"name": "rate", "value": None, "unit": "bit/s", "rests_on": "not shown"},
+        {"name": "recorded at", "value": "target", "unit": "", "rests_on": "handshake", "confidence": "low"},
     ]
     built = {section.name: section for section in sections(Study(timeline, (outcome,)))}
     rows = built["validity"].tables()[1].rows
-    assert [row[1].text.replace(NARROW_SPACE, " ") for row in rows] == ["8.7 µs", "64 commands", MISSING]
-    assert rows[0][2].text == "handshake"
+    assert [row[1].text.replace(NARROW_SPACE, " ") for row in rows] == [
+        "8.7 µs",
+        "64 commands",
+        MISSING,
+        "target",
+    ]
+    shown = [cell.text.replace(NARROW_SPACE, " ") for cell in rows[0][2:]]
+    assert shown == ["8 µs to 9 µs", "high", "handshake"]
+    assert (rows[0][3].tone, rows[3][3].tone) == ("good", "bad")
+    assert rows[1][2].text == MISSING
 
 
 def test_a_command_answered_elsewhere_is_marked():

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from analyzer.comparison.baseline import signed_percent
 from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
 from analyzer.comparison.claims.trial import MPIO, SINGLE, Delivered, Experiment, Trial
-from analyzer.comparison.sequentiality import continues, sorted_order
+from analyzer.sequentiality import continues, sorted_order
 
 Int64s = npt.NDArray[np.int64]
 

@@ -1,6 +1,6 @@
 """Where on the logical units the commands went, and whether sequences stayed whole on their way.
 
-Decides which logical units are drawn. What continues what is ``comparison.sequentiality``.
+Decides which logical units are drawn. What continues what is ``analyzer.sequentiality``.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.comparison.sequentiality import continues
 from analyzer.report.blocks import Align, Axis, Cell, Figure, Heading, Section, Series, Shape, Table
 from analyzer.report.cells import count_cell, share_cell, size_cell
 from analyzer.report.sampling import keep
 from analyzer.report.sections.commands import task_hover
 from analyzer.report.study import Study
 from analyzer.report.words import count, percent, plural
+from analyzer.sequentiality import continues
 from analyzer.serial_numbers import unwrap
 
 Int64s = npt.NDArray[np.int64]

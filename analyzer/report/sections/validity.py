@@ -23,6 +23,7 @@ from analyzer.report.words import MISSING, bit_rate, count, figure, percent, vis
 from analyzer.tables.folder import Outcome
 
 _LISTED_VALUES = 80
+_TONES = {"high": "good", "low": "bad"}
 _SCALED_UNITS = ("ns", "s", "bytes/s", "bit/s", "requests/s")
 
 
@@ -127,21 +128,43 @@ def _calibration(study: Study) -> tuple[Table, ...]:
     entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
     if not entries:
         return ()
-    headings = (Heading("Value"), Heading("Taken as", Align.NUMBER), Heading("Rests on"))
+    headings = (
+        Heading("Value"),
+        Heading("Taken as", Align.NUMBER),
+        Heading("Between", Align.NUMBER, "Bounds that the recording puts on it."),
+        Heading("Confidence", sentence="How far the value can be trusted."),
+        Heading("Rests on"),
+    )
     rows = []
     for entry in entries[:_LISTED_VALUES]:
         value, unit = entry.get("value"), str(entry.get("unit", ""))
         number = float(value) if isinstance(value, (int, float)) else None
-        shown = bit_rate(number) if unit == "bit/s" else figure(number, unit)
-        if unit == "bytes":
-            shown = count(number)
-        if unit not in _SCALED_UNITS and number is not None:
-            shown = f"{shown} {visible(unit)}"
+        shown = visible(value) if isinstance(value, str) else _shown(number, unit)
         rows.append(
             (
                 name_cell(str(entry.get("name", "")), 120),
                 Cell(shown, number),
+                Cell(_bounds(entry, unit)),
+                Cell(
+                    visible(str(entry.get("confidence", ""))),
+                    tone=_TONES.get(str(entry.get("confidence")), ""),
+                ),
                 name_cell(str(entry.get("rests_on", "")), 240),
             )
         )
     return (Table("calibration", "What the model took from the recording", headings, tuple(rows)),)
+
+
+def _shown(number: float | None, unit: str) -> str:
+    text = bit_rate(number) if unit == "bit/s" else figure(number, unit)
+    if unit == "bytes":
+        text = count(number)
+    return f"{text} {visible(unit)}" if unit not in _SCALED_UNITS and number is not None else text
+
+
+def _bounds(entry: dict[str, Any], unit: str) -> str:
+    """The bounds of a value; one that is open has a dash on that side."""
+    low, high = (
+        float(one) if isinstance(one, (int, float)) else None for one in (entry.get("low"), entry.get("high"))
+    )
+    return MISSING if low is None and high is None else f"{_shown(low, unit)} to {_shown(high, unit)}"

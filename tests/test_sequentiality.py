@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.comparison.sequentiality import continues, sorted_order
+from analyzer.sequentiality import continues, sorted_order
 
 UNIT = np.zeros(6, np.int64)
 
