@@ -35,7 +35,7 @@ SHORTEST_TOLD_NS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class DeviceServers:
-    """``servers`` has shape (devices,), 0 where no command was seen to wait; ``service_ns`` (requests,).
+    """``servers`` has shape (devices,), 0 where it is not sure that commands wait; ``service_ns`` (n,).
 
     ``most_at_once`` has shape (devices,) too: how many were with the device at most.
     """
@@ -87,7 +87,7 @@ def served_ns(arrived_ns: Int64s, took_ns: Int64s, servers: int) -> Int64s:
 def _servers(
     arrived_ns: Int64s, took_ns: Int64s, is_exact: Bools, kind: Int64s, device: int
 ) -> tuple[int, CalibratedValue]:
-    """The number of servers of one device, 0 where nothing shows that commands wait for one."""
+    """The number of servers of one device, 0 where it is not sure that commands wait for one."""
     part = slice(0, MOST_LOOKED_AT)
     arrived_ns, took_ns, is_exact, kind = arrived_ns[part], took_ns[part], is_exact[part], kind[part]
     deepest = most_at_once(arrived_ns, arrived_ns + took_ns)
@@ -114,8 +114,12 @@ def _servers(
         f"served in order by so many, what a command takes scatters by {scatters[best] / 1e6:.3g} ms instead "
         f"of {together / 1e6:.3g} ms; {(service < took_ns).mean():.0%} of the commands waited for their turn"
     )
-    confidence = Confidence.HIGH if is_sharp else Confidence.MEDIUM
-    return best, _value(device, best, rests_on, min(as_good), max(as_good), confidence)
+    bounds = min(as_good), max(as_good)
+    if is_sharp:
+        return best, _value(device, best, rests_on, *bounds, Confidence.HIGH)
+    # A queue that only shows through other delays would be simulated on top of them.
+    doubt = f"{rests_on}; too little to be replayed unless it is given"
+    return 0, _value(device, best, doubt, *bounds, Confidence.MEDIUM)
 
 
 def most_at_once(begun_ns: Int64s, ended_ns: Int64s) -> int:

@@ -61,7 +61,7 @@ def test_its_commands_are_those_of_a_tape(timeline: Timeline):
 @pytest.mark.parametrize(
     ("number", "verdict", "said"),
     [
-        (7, Verdict.HOLDS, "+0.0 % under MC/S, +0.0 % under MPIO"),
+        (7, Verdict.HOLDS, "±0.0\N{NO-BREAK SPACE}% under MC/S, ±0.0\N{NO-BREAK SPACE}% under MPIO"),
         (14, Verdict.HOLDS, "100 % of the data commands were issued alone"),
         (8, Verdict.UNTRIED, "Nothing was overtaken"),
         (9, Verdict.UNTRIED, "has a logical block address"),

@@ -31,7 +31,10 @@ RETRY, REASSIGN, REISSUE, REINSTATE_CONNECTION, REINSTATE_SESSION, LUN_RESET, AB
 )
 PACKETS = {"command_packet", "response_packet", "packet", "file_index"}
 # What only packets tell, or what only a capture file has.
-ONLY_ON_THE_WIRE = {"packets", "rtt_ns_min", "largest_segment_bytes", "retransmitted_segments"}
+ONLY_ON_THE_WIRE = {
+    *("packets", "rtt_ns_min", "target_side_rtt_ns_min", "initiator_side_rtt_ns_min"),
+    *("largest_segment_bytes", "retransmitted_segments"),
+}
 
 
 @dataclass
