@@ -22,8 +22,6 @@ from analyzer.decoders.clock_bounds import ClockBound, bounds_of_sightings
 from analyzer.decoders.decoded import (
     DIGEST_BAD,
     QUALITY_INFERRED,
-    QUALITY_RESYNCHRONISED,
-    QUALITY_WHOLE,
     CaptureFile,
     ConnectionColumns,
     DecodedCapture,
@@ -31,6 +29,7 @@ from analyzer.decoders.decoded import (
     PduColumns,
 )
 from analyzer.decoders.pipeline import Pipeline
+from analyzer.decoders.row_columns import TAKEN_OVER, RowColumns, fill
 from analyzer.decoders.row_store import ROWS_IN_MEMORY, RowStore
 from analyzer.diagnostics import DiagnosticLog
 from analyzer.errors import UnusableInputError
@@ -58,18 +57,12 @@ from analyzer.scratch import Scratch
 
 NAME = "native"
 
-_QUALITIES = np.array([QUALITY_WHOLE, QUALITY_RESYNCHRONISED, QUALITY_INFERRED], np.uint8)
-
 Int64s = npt.NDArray[np.int64]
 Progress = Callable[[int, int | None], None]
 
-_TAKEN_OVER = (
-    *("time_ns", "time_last_ns", "packet", "file_index", "header_digest", "data_digest"),
-    *("segment_offset", "ahs_bytes", "segment_bytes"),
-)
 _PDU_COLUMNS: tuple[tuple[str, npt.DTypeLike, tuple[int, ...]], ...] = (
     ("headers", np.uint8, (HEADER_BYTES,)),
-    *((name, ROW[name], ()) for name in _TAKEN_OVER),
+    *((name, ROW[name], ()) for name in TAKEN_OVER),
     ("connection_index", np.int32, ()),
     ("from_target", np.bool_, ()),
     ("quality", np.uint8, ()),
@@ -315,21 +308,12 @@ class _Result:
         blocks = store.in_order_of_time()
         if self._has_cut_packets:
             rows = self._with_inferred(self._of_accepted(store.in_order_of_framing()))
-            rows = rows[np.lexsort((rows["packet"], rows["file_index"], rows["time_ns"]))]
-            blocks, count = iter([rows]), len(rows)
+            order = np.lexsort((rows["packet"], rows["file_index"], rows["time_ns"]))
+            blocks, count = iter([(rows, order)]), len(rows)
         columns = {name: self.scratch.empty((count, *shape), kind) for name, kind, shape in _PDU_COLUMNS}
         done = 0
-        for block in blocks:
-            rows = self._of_accepted(block)
-            here = slice(done, done + len(rows))
-            done += len(rows)
-            for name in _TAKEN_OVER:
-                columns[name][here] = rows[name]
-            columns["headers"][here] = rows["header"]
-            columns["is_complete"][here] = rows["is_unfinished"] == 0
-            columns["connection_index"][here] = self._number[rows["stream"] >> 1]
-            columns["from_target"][here] = self._is_target_stream[rows["stream"]]
-            columns["quality"][here] = _QUALITIES[rows["is_resynchronised"] + 2 * rows["is_inferred"]]
+        for rows, order in blocks:
+            done = fill(RowColumns(**columns), done, rows, order, self._number, self._is_target_stream)
             self.scratch.let_go()
         return PduColumns(
             **{name: column[:done] for name, column in columns.items()}, segments=store.segments

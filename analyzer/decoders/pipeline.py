@@ -1,8 +1,7 @@
-"""From batches of packets to PDU rows: the stages of the native decoder, one behind the other.
+"""From batches of packets to PDU rows: the state of the native decoder, and the room that it needs.
 
-Each stage is a compiled loop over columns that the stage before it filled: packets to segments
-(``network.segments``), segments to runs of stream bytes (``network.ordering``), runs to PDUs
-(``iscsi.framing``). This file joins them and makes room; it decides nothing about bytes.
+The stages themselves, packets to segments to runs of stream bytes to PDUs, are one compiled call
+(``stages``). This file feeds it and makes room; it decides nothing about bytes.
 """
 
 from __future__ import annotations
@@ -12,13 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.byte_order import Bytes, wide
+from analyzer.byte_order import Bytes
 from analyzer.capture.packets import PACKETS_PER_BATCH, Packets
-from analyzer.compilation import njit
 from analyzer.decoders.row_store import RowStore
-from analyzer.iscsi.frames import IGNORED, KEPT_LIMIT, Frames, Record, no_frames, settled_rows, with_room
-from analyzer.iscsi.framing import finish_stream as finish_framing
-from analyzer.iscsi.framing import open_stream, passes_through_data, take_bytes, take_gap
+from analyzer.decoders.stages import (
+    ALL_DONE,
+    NEEDS_CONNECTIONS,
+    NEEDS_ROWS,
+    NEEDS_STORE,
+    advance,
+    finish,
+    nothing_done,
+)
+from analyzer.iscsi.frames import KEPT_LIMIT, no_frames, settled_rows, with_room
 from analyzer.iscsi.headers import HEADER_BYTES
 from analyzer.network.connections import (
     CONNECTION_COUNT,
@@ -29,17 +34,9 @@ from analyzer.network.connections import (
     release,
     room_for_connections,
 )
-from analyzer.network.ordering import ORDER_NEEDS_STORE, ORDERED_ALL, finish_all, order
-from analyzer.network.segments import COUNTS, dissect, empty_segments
+from analyzer.network.segments import COUNTS, empty_segments
 from analyzer.network.sightings import Sightings, no_sightings, note_segments
-from analyzer.network.waiting import (
-    RUN_BYTES,
-    RUN_OPENED,
-    compacted,
-    drop_waiting,
-    nothing_waiting,
-    take_runs,
-)
+from analyzer.network.waiting import compacted, drop_waiting, nothing_waiting
 
 ISCSI_PORTS = (3260, 860)
 """The ports that IANA gave to iSCSI: a hint, never a proof."""
@@ -49,91 +46,6 @@ CONNECTIONS_LIMIT = 1 << 16
 _ROWS_STEP = 32_768
 _SEGMENT_BYTES_STEP = 4 << 20
 _HOLES_STEP = 4096
-
-
-@njit(cache=True, nogil=True)
-def _is_hinted(connections: npt.NDArray[np.void], index: int, ports: npt.NDArray[np.int64]) -> bool:
-    connection = connections[index]
-    is_hinted = False
-    for port in ports:
-        is_hinted |= connection.port_0 == port or connection.port_1 == port
-    return is_hinted
-
-
-@njit(cache=True, nogil=True)
-def _note_hole(hole: Record, run: Record, is_framing_kept: bool) -> None:
-    hole.stream, hole.at_ns, hole.file_index, hole.packet = (
-        run.stream,
-        run.time_ns,
-        run.file_index,
-        run.packet,
-    )
-    hole.lost_bytes, hole.is_framing_kept = run.gap, wide(is_framing_kept)
-
-
-@njit(cache=True, nogil=True)
-def _frame_runs(
-    runs: npt.NDArray[np.void],
-    first: int,
-    count: int,
-    chunk: Bytes,
-    store: Bytes,
-    connections: npt.NDArray[np.void],
-    ports: npt.NDArray[np.int64],
-    frames: Frames,
-) -> int:
-    """Frame runs ``first`` to ``count``: the first one for which there was no room."""
-    streams, rows, segments, holes = frames.streams, frames.rows, frames.segments, frames.holes
-    ledger = frames.ledger[0]
-    for position in range(first, count):
-        run = runs[position]
-        index = run.stream
-        stream = streams[index]
-        if passes_through_data(stream, run.length, run.gap + run.cut + run.kind, run.ready_ns):
-            continue
-        if (
-            ledger.rows + run.length // HEADER_BYTES + 3 > len(rows)
-            or ledger.segment_bytes + run.length + 3 * KEPT_LIMIT > len(segments)
-            or ledger.holes >= len(holes)
-        ):
-            return position
-        peer, pair = streams[index ^ 1], streams[index & ~1]
-        if run.kind != RUN_BYTES:
-            is_hinted = _is_hinted(connections, index >> 1, ports)
-            open_stream(stream, peer, pair, run.kind == RUN_OPENED, is_hinted)
-        if run.gap > 0:
-            is_kept = take_gap(rows, stream, pair, run.gap, run.time_ns, run.packet)
-            _note_hole(holes[ledger.holes], run, is_kept)
-            ledger.holes += 1
-        if run.length > 0:
-            data = store if run.is_stored else chunk
-            take_bytes(
-                rows,
-                segments,
-                ledger,
-                index,
-                stream,
-                peer,
-                data,
-                run.offset,
-                run.offset + run.length,
-                run.time_ns,
-                run.ready_ns,
-                run.packet,
-                run.file_index,
-            )
-        if run.cut > 0:
-            stream.last_ns = run.ready_ns
-            take_gap(rows, stream, pair, run.cut, run.time_ns, run.packet)
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _finish_streams(frames: Frames, end: int) -> None:
-    for index in range(end):
-        stream = frames.streams[index]
-        if stream.is_open:
-            finish_framing(frames.rows, stream, frames.streams[index ^ 1], frames.streams[index & ~1])
 
 
 class Pipeline:
@@ -172,27 +84,31 @@ class Pipeline:
 
     def take(self, chunk: Bytes, packets: Packets, count: int, first_packet: int, file_index: int) -> None:
         """All stages over ``count`` packets that lie in ``chunk``."""
-        found = dissect(chunk, packets, count, self._segments, self.counts)
-        self._make_room_for_connections(found)
-        row = 0
-        while True:
-            row, why = order(
+        progress = nothing_done()
+        why = -1
+        while why != ALL_DONE:
+            why = advance(
                 chunk,
+                packets,
+                count,
                 first_packet,
                 file_index,
                 self._segments,
-                row,
-                found,
+                self.counts,
                 self.table,
                 self.waiting,
+                self.frames,
+                self._ports,
+                progress,
             )
-            self._frame(chunk)
-            if why == ORDERED_ALL:
-                break
-            if why == ORDER_NEEDS_STORE:
+            if why == NEEDS_CONNECTIONS:
+                self._make_room_for_connections(int(progress[0].segments))
+            elif why == NEEDS_STORE:
                 self.waiting = compacted(self.waiting)
+            elif why == NEEDS_ROWS:
+                self._make_room_for_run(int(progress[0].next_run))
         if self.sightings is not None:
-            note_segments(self.sightings, self._segments, found, self.table, file_index)
+            note_segments(self.sightings, self._segments, int(progress[0].segments), self.table, file_index)
         if self.store is not None:
             self.store.take_many(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))
 
@@ -202,46 +118,29 @@ class Pipeline:
         Rows of PDUs under way, and those that wait to be borne out, stay. Kept data segments go with the
         rows, so only headers can be read from what is given. For decodings without an end.
         """
-        return settled_rows(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))[0]
+        return settled_rows(self.frames, 2 * int(self.table.counters[CONNECTION_COUNT]))
 
     def finish(self) -> None:
         """Nothing more comes: hand on what waits, settle what is open."""
-        nothing = np.zeros(0, np.uint8)
+        nothing, progress = np.zeros(0, np.uint8), nothing_done()
         streams = 2 * int(self.table.counters[CONNECTION_COUNT])
-        index = 0
-        while index < streams:
-            index = finish_all(self.table, self.waiting, index)
-            self._frame(nothing)
-        _finish_streams(self.frames, streams)
+        while (
+            finish(nothing, self.table, self.waiting, self.frames, self._ports, progress, streams) != ALL_DONE
+        ):
+            self._make_room_for_run(int(progress[0].next_run))
         if self.store is not None:
             self.store.finish(self.frames)
 
-    def _frame(self, chunk: Bytes) -> None:
-        count = take_runs(self.waiting)
-        done = 0
-        while done < count:
-            done = _frame_runs(
-                self.waiting.runs,
-                done,
-                count,
-                chunk,
-                self.waiting.store,
-                self.table.connections,
-                self._ports,
-                self.frames,
-            )
-            if done < count:
-                length = int(self.waiting.runs[done].length)
-                self.frames = with_room(
-                    self.frames,
-                    len(self.frames.streams),
-                    length // HEADER_BYTES + _ROWS_STEP,
-                    length + 3 * KEPT_LIMIT + _SEGMENT_BYTES_STEP,
-                    _HOLES_STEP,
-                )
-        known = 2 * int(self.table.counters[CONNECTION_COUNT])
-        is_ignored = self.frames.streams["state"][:known] == IGNORED
-        self.table.connections["is_ignored"][: known // 2] = is_ignored[0::2] & is_ignored[1::2]
+    def _make_room_for_run(self, position: int) -> None:
+        """Room for what may lie in the run at ``position``, and some more."""
+        length = int(self.waiting.runs[position].length)
+        self.frames = with_room(
+            self.frames,
+            len(self.frames.streams),
+            length // HEADER_BYTES + _ROWS_STEP,
+            length + 3 * KEPT_LIMIT + _SEGMENT_BYTES_STEP,
+            _HOLES_STEP,
+        )
 
     def _make_room_for_connections(self, needed: int) -> None:
         """Room for a connection per segment: by growing, or by letting go of the oldest that are no iSCSI."""
@@ -266,8 +165,9 @@ class Pipeline:
             for stream in (2 * index, 2 * index + 1):
                 drop_waiting(self.waiting.nodes, self.waiting.ledger[0], self.table.streams[stream])
             self.frames.streams["is_open"][2 * index : 2 * index + 2] = 0
-        rows = self.frames.rows[: int(self.frames.ledger[0].rows)]
+        ledger = self.frames.ledger[0]
+        rows = self.frames.rows[: int(ledger.rows)]
         rows["is_void"][np.isin(rows["stream"] >> 1, oldest)] = 1
         if self.store is not None:
-            self.store.forget(oldest)
+            self.store.forget(oldest, int(ledger.framed))
         release(self.table, oldest)

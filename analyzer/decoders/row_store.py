@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.byte_order import Bytes
-from analyzer.iscsi.frames import HOLE, ROW, Frames, settled_rows
+from analyzer.compilation import njit
+from analyzer.iscsi.frames import HOLE, ROW, Frames, Record, gathered, settled_rows
 
 ROWS_IN_MEMORY = 300_000
 """Rows of the framing that may wait before they are written away; a capture of fewer stays in memory."""
@@ -25,10 +26,13 @@ _HELD_BACK = 1 << 14
 
 _BLOCK_ROWS = 1 << 16
 
-_KEPT_ROW = np.dtype([("row", ROW), ("serial", "i8")])
-"""``serial`` counts rows in the order in which they were framed."""
+_MOVES_PER_ROW = 8
+"""Rows are framed nearly in order of time: few need to be moved, and by few places."""
 
-KeptRows = npt.NDArray[np.void]
+Rows = npt.NDArray[np.void]
+"""Records of ROW, shape (n,)."""
+
+Int64s = npt.NDArray[np.int64]
 
 
 class RowStore:
@@ -40,11 +44,10 @@ class RowStore:
         self._file: IO[bytes] | None = None
         self._written = 0
         self._is_in_order = True
-        self._last_key: tuple[int, ...] | None = None
-        self._waiting = np.zeros(0, _KEPT_ROW)
-        self._serials = np.zeros(0, np.int64)  # of the rows that stayed in the framing
-        self._next_serial = 0
-        self._forgotten: list[tuple[int, npt.NDArray[np.int64]]] = []
+        self._last: Rows = np.zeros(0, ROW)  # the last row written
+        self._waiting: Rows = np.zeros(0, ROW)
+        self._held = 0  # rows that stayed in the framing
+        self._forgotten: list[tuple[int, Int64s]] = []
         self._segments: list[Bytes] = []
         self._segment_bytes = 0
         self._holes: list[npt.NDArray[np.void]] = []
@@ -56,23 +59,26 @@ class RowStore:
 
     def take_many(self, frames: Frames, stream_count: int) -> None:
         """Take the settled rows out of ``frames`` where they have become many."""
-        if int(frames.ledger[0].rows) >= self._limit + len(self._serials):
-            self._take(frames, stream_count)
-            self._write(self._before_open(frames))
+        if int(frames.ledger[0].rows) < self._limit + self._held:
+            return
+        before = self._keep_beside_rows(frames)
+        rows = settled_rows(frames, stream_count)
+        self._held = int(frames.ledger[0].rows)
+        self._wait(rows, before)
+        self._waiting = gathered(self._waiting, time_order(self._waiting))
+        self._write(self._before_open(frames))
 
-    def forget(self, connections: npt.NDArray[np.int64]) -> None:
-        """Rows so far of connections whose numbers will be given to others count no more."""
-        self._forgotten.append((self._next_serial, connections))
+    def forget(self, connections: Int64s, framed: int) -> None:
+        """The first ``framed`` rows of connections whose numbers will be given to others count no more."""
+        self._forgotten.append((framed, connections))
 
     def finish(self, frames: Frames) -> None:
         """Take all that is left, once nothing changes any more."""
         count = int(frames.ledger[0].rows)
-        before = self._segment_bytes
-        self._keep_beside_rows(frames)
-        self._wait(frames.rows[:count], self._serials_of(count), before)
-        self._waiting = self._waiting[_time_order(self._waiting)]
-        if len(self._waiting):
-            self._follow(_key(self._waiting[0]))
+        before = self._keep_beside_rows(frames)
+        self._wait(frames.rows[:count], before)
+        if self._written and len(self._waiting):
+            self._follow(gathered(self._waiting, time_order(self._waiting)[:1]))
 
     @property
     def is_written(self) -> bool:
@@ -80,7 +86,7 @@ class RowStore:
         return self._written > 0
 
     def __len__(self) -> int:
-        """How many rows there are; some may turn out to be forgotten."""
+        """How many rows there are; some may turn out to be void or forgotten."""
         return self._written + len(self._waiting)
 
     @property
@@ -93,74 +99,64 @@ class RowStore:
         """Kept bytes, in which the rows name their places."""
         return np.concatenate([np.zeros(0, np.uint8), *self._segments])
 
-    def in_order_of_framing(self) -> npt.NDArray[np.void]:
+    def in_order_of_framing(self) -> Rows:
         """All rows at once, in memory."""
         together = np.concatenate([*self._written_blocks(), self._waiting])
-        return self._remembered(together[np.argsort(together["serial"])])
+        return gathered(together, self._remembered(together, np.argsort(together["serial"], kind="stable")))
 
-    def in_order_of_time(self) -> Iterator[npt.NDArray[np.void]]:
-        """All rows, by ``(time_ns, file_index, packet, place in the packet)``, in blocks."""
+    def in_order_of_time(self) -> Iterator[tuple[Rows, Int64s]]:
+        """All rows in blocks, each with the numbers of its rows to be read one after another.
+
+        That is by ``(time_ns, file_index, packet, place in the packet)``.
+        """
         if self._is_in_order:
             for block in self._written_blocks():
-                yield self._remembered(block)
-            yield self._remembered(self._waiting)
+                yield block, self._remembered(block, np.arange(len(block)))
+            yield self._waiting, self._remembered(self._waiting, time_order(self._waiting))
             return
         together = np.concatenate([*self._written_blocks(), self._waiting])
-        yield self._remembered(together[_time_order(together)])
+        yield together, self._remembered(together, time_order(together))
 
-    def _written_blocks(self) -> Iterator[KeptRows]:
+    def _written_blocks(self) -> Iterator[Rows]:
         if self._file is None:
             return
         self._file.seek(0)
         left = self._written
         while left:
-            block = np.fromfile(self._file, _KEPT_ROW, min(left, _BLOCK_ROWS))
+            block = np.fromfile(self._file, ROW, min(left, _BLOCK_ROWS))
             left -= len(block)
             yield block
 
-    def _remembered(self, kept: KeptRows) -> npt.NDArray[np.void]:
-        """The rows of connections that were not forgotten."""
-        is_remembered = np.ones(len(kept), np.bool_)
-        for before, connections in self._forgotten:
-            is_remembered &= (kept["serial"] >= before) | ~np.isin(kept["row"]["stream"] >> 1, connections)
-        rows: npt.NDArray[np.void] = kept["row"][is_remembered]
-        return rows
+    def _remembered(self, rows: Rows, numbers: Int64s) -> Int64s:
+        """Those of ``numbers`` whose connections were not forgotten."""
+        if not self._forgotten:
+            return numbers
+        is_remembered = np.ones(len(rows), np.bool_)
+        for framed, connections in self._forgotten:
+            is_remembered &= (rows["serial"] >= framed) | ~np.isin(rows["stream"] >> 1, connections)
+        return numbers[is_remembered[numbers]]
 
-    def _take(self, frames: Frames, stream_count: int) -> None:
-        serials = self._serials_of(int(frames.ledger[0].rows))
-        before = self._segment_bytes
-        self._keep_beside_rows(frames)
-        rows, held = settled_rows(frames, stream_count)
-        is_done = np.ones(len(serials), np.bool_)
-        is_done[held] = False
-        self._wait(rows, serials[is_done], before)
-        self._serials = serials[held]
-
-    def _serials_of(self, count: int) -> npt.NDArray[np.int64]:
-        """Of all rows in the framing: those that stayed there come first."""
-        fresh = count - len(self._serials)
-        begin, self._next_serial = self._next_serial, self._next_serial + fresh
-        return np.concatenate([self._serials, np.arange(begin, self._next_serial, dtype=np.int64)])
-
-    def _keep_beside_rows(self, frames: Frames) -> None:
-        used = frames.ledger[0]
+    def _keep_beside_rows(self, frames: Frames) -> int:
+        """Keep segments and holes: how many bytes of segments were kept before."""
+        before, used = self._segment_bytes, frames.ledger[0]
         segments = frames.segments[: int(used.segment_bytes)].copy()
         self._segments.append(segments)
         self._segment_bytes += len(segments)
         self._holes.append(frames.holes[: int(used.holes)].copy())
+        return before
 
-    def _wait(self, rows: npt.NDArray[np.void], serials: npt.NDArray[np.int64], before: int) -> None:
+    def _wait(self, rows: Rows, before: int) -> None:
         """Rows whose kept bytes lie behind the ``before`` bytes kept earlier join those that wait."""
-        kept = np.empty(len(rows), _KEPT_ROW)
-        kept["row"], kept["serial"] = rows, serials
-        kept["row"]["segment_offset"] += before
-        self._waiting = np.concatenate([self._waiting, kept[rows["is_void"] == 0]])
+        rows["segment_offset"] += before
+        if rows["is_void"].any():
+            rows = gathered(rows, np.flatnonzero(rows["is_void"] == 0))
+        # Without a copy where none waits, as in every capture that stays in memory.
+        self._waiting = np.concatenate([self._waiting, rows]) if len(self._waiting) else rows
 
     def _before_open(self, frames: Frames) -> int:
-        """Put the waiting rows in order of time; how many of them no row to come is known to precede."""
-        self._waiting = self._waiting[_time_order(self._waiting)]
+        """How many of the waiting rows, which are in order of time, no row to come is known to precede."""
         open_rows = frames.rows[: int(frames.ledger[0].rows)]
-        times = self._waiting["row"]["time_ns"]
+        times = self._waiting["time_ns"]
         count = max(len(times) - _HELD_BACK, 0)
         if len(open_rows):
             count = min(count, int(np.searchsorted(times, open_rows["time_ns"].min())))
@@ -169,23 +165,53 @@ class RowStore:
     def _write(self, count: int) -> None:
         if not count:
             return
-        self._follow(_key(self._waiting[0]))
-        self._last_key = _key(self._waiting[count - 1])
+        self._follow(self._waiting)
+        self._last = self._waiting[count - 1 : count].copy()
         if self._file is None:
             self._file = tempfile.TemporaryFile(prefix="analyzer-rows-")  # noqa: SIM115 - closed by ``close``
         self._waiting[:count].tofile(self._file)
         self._written += count
         self._waiting = self._waiting[count:].copy()
 
-    def _follow(self, key: tuple[int, ...]) -> None:
-        self._is_in_order &= self._last_key is None or self._last_key < key
+    def _follow(self, rows: Rows) -> None:
+        """Note where the first of ``rows`` belongs before the last one written."""
+        if len(self._last):
+            both = np.concatenate([self._last, rows[:1]])
+            self._is_in_order &= bool(time_order(both)[0] == 0)
 
 
-def _time_order(kept: KeptRows) -> npt.NDArray[np.int64]:
-    rows = kept["row"]
-    return np.lexsort((kept["serial"], rows["packet"], rows["file_index"], rows["time_ns"]))
+def time_order(rows: Rows) -> Int64s:
+    """Numbers of ``rows`` by ``(time_ns, file_index, packet, serial)``."""
+    order = np.arange(len(rows))
+    if _put_in_order(rows, order, _MOVES_PER_ROW * len(rows)):
+        return order
+    keys = (rows["serial"], rows["packet"], rows["file_index"], rows["time_ns"])
+    sorted_order: Int64s = np.lexsort(keys)
+    return sorted_order
 
 
-def _key(kept: np.void) -> tuple[int, ...]:
-    row = kept["row"]
-    return int(row["time_ns"]), int(row["file_index"]), int(row["packet"]), int(kept["serial"])
+@njit(cache=True, nogil=True)
+def _put_in_order(rows: Rows, order: Int64s, most_moves: int) -> bool:
+    """Sort ``order`` by insertion: false where that takes more than so many moves."""
+    for place in range(1, len(order)):
+        number = order[place]
+        at = place
+        while at > 0 and _is_before(rows[number], rows[order[at - 1]]):
+            order[at] = order[at - 1]
+            at -= 1
+            most_moves -= 1
+            if most_moves < 0:
+                return False
+        order[at] = number
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _is_before(first: Record, second: Record) -> bool:
+    if first.time_ns != second.time_ns:
+        return bool(first.time_ns < second.time_ns)
+    if first.file_index != second.file_index:
+        return bool(first.file_index < second.file_index)
+    if first.packet != second.packet:
+        return bool(first.packet < second.packet)
+    return bool(first.serial < second.serial)

@@ -113,6 +113,7 @@ ROW = np.dtype(
             ("packet", "i8"),
             ("position", "i8"),  # of the first byte in its stream
             ("segment_offset", "i8"),
+            ("serial", "i8"),  # counts rows in the order in which they were framed
             ("file_index", "i4"),
             ("stream", "i4"),
             ("ahs_bytes", "i4"),
@@ -144,8 +145,8 @@ HOLE = np.dtype(
 _ROW_REFERENCES = ("row", "tentative_0", "tentative_1")
 """Fields of a stream that name a row."""
 
-LEDGER = np.dtype((np.record, [("rows", "i8"), ("segment_bytes", "i8"), ("holes", "i8")]))
-"""How much of each growing column is used."""
+LEDGER = np.dtype((np.record, [("rows", "i8"), ("segment_bytes", "i8"), ("holes", "i8"), ("framed", "i8")]))
+"""How much of each growing column is used, and how many rows were ever framed."""
 
 
 class Frames(NamedTuple):
@@ -182,20 +183,19 @@ def with_room(frames: Frames, streams: int, rows: int, segment_bytes: int, holes
     )
 
 
-def settled_rows(frames: Frames, stream_count: int) -> tuple[npt.NDArray[np.void], npt.NDArray[np.int64]]:
+def settled_rows(frames: Frames, stream_count: int) -> npt.NDArray[np.void]:
     """The rows of PDUs that are done, in the order in which they were framed, taken out of ``frames``.
 
-    Gives them, and the numbers that the rows which stay had until now, in order. Those of PDUs under way,
-    and those that wait to be borne out, stay with their kept bytes and move to the front. Holes are
-    forgotten too.
+    Those of PDUs under way, and those that wait to be borne out, stay with their kept bytes and move to the
+    front. Holes are forgotten too.
     """
     streams, ledger = frames.streams[:stream_count], frames.ledger[0]
     is_open = streams["is_open"] == 1
     references = np.concatenate([streams[name][is_open] for name in _ROW_REFERENCES])
     held = np.unique(references[references >= 0])
-    done = np.ones(int(ledger.rows), np.bool_)
-    done[held] = False
-    settled = frames.rows[: int(ledger.rows)][done]
+    is_done = np.ones(int(ledger.rows), np.bool_)
+    is_done[held] = False
+    settled = gathered(frames.rows, np.flatnonzero(is_done))
     ends = {int(row): _reserved_end(frames, int(row)) for row in held}
     for stream in streams[is_open & (streams["row"] >= 0)]:
         under_way = stream.left if stream.state == AHS else 0
@@ -212,7 +212,20 @@ def settled_rows(frames: Frames, stream_count: int) -> tuple[npt.NDArray[np.void
         used += end - begin
     _move_references(streams, is_open, held, moved)
     ledger.rows, ledger.segment_bytes, ledger.holes = len(held), used, 0
-    return settled, held
+    return settled
+
+
+def gathered(rows: npt.NDArray[np.void], chosen: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
+    """A copy of the ``chosen`` rows, in that order; NumPy itself would copy field by field."""
+    copy = np.empty(len(chosen), rows.dtype)
+    _gather(rows, chosen, copy)
+    return copy
+
+
+@njit(cache=True, nogil=True)
+def _gather(rows: npt.NDArray[np.void], chosen: npt.NDArray[np.int64], copy: npt.NDArray[np.void]) -> None:
+    for place in range(len(chosen)):
+        copy[place] = rows[chosen[place]]
 
 
 def _reserved_end(frames: Frames, row: int) -> int:

@@ -131,8 +131,10 @@ def start_pdu(
     row.header_digest, row.data_digest = 0, 0
     row.is_inferred, row.is_unfinished, row.is_void = 0, 0, 0
     row.is_resynchronised = wide(not is_login and not (stream.is_confirmed and stream.chain))
+    row.serial = ledger.framed
     stream.row, stream.opcode, stream.role = ledger.rows, opcode, role_of(opcode)
     ledger.rows += 1
+    ledger.framed += 1
     stream.ahs_bytes = wide(header[4]) * 4
     stream.data_bytes = big_24(header, 5)
     _trust(stream, peer, pair, header, opcode, is_login)
