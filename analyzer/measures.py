@@ -48,49 +48,57 @@ MEASURES: tuple[Measure, ...] = (
 MEASURE_BY_NAME: dict[str, Measure] = {measure.name: measure for measure in MEASURES}
 
 Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
 
 def measure(
     *,
     ready_ns: Int64s,
     completed_ns: Int64s,
-    is_completed: npt.NDArray[np.bool_],
-    read_bytes: Int64s,
-    written_bytes: Int64s,
+    is_completed: Bools,
     order_wait_ns: Int64s,
+    read_bytes: int,
+    written_bytes: int,
 ) -> dict[str, float | None]:
-    """All measures of n requests, each argument of shape (n,), by name; None where there is no such figure.
+    """All measures of n requests, each array of shape (n,), by name; None where there is no such figure.
 
-    Where ``is_completed`` is false, ``completed_ns`` and ``order_wait_ns`` are not looked at.
-    Percentiles are the nearest-rank ones (a latency that occurred). Order waits count completed requests.
+    Where ``is_completed`` is false, ``completed_ns`` and ``order_wait_ns`` are not looked at. ``read_bytes``
+    and ``written_bytes`` are those of all completed requests. Percentiles are the nearest-rank ones (a
+    latency that occurred). Order waits count completed requests.
     """
     figures: dict[str, float | None] = {item.name: None for item in MEASURES}
-    done = np.flatnonzero(is_completed)
     figures["requests"] = float(len(ready_ns))
-    figures["completed"] = float(len(done))
-    figures["failed"] = float(len(ready_ns) - len(done))
-    if not len(done):
+    completed = int(np.count_nonzero(is_completed))
+    figures["completed"] = float(completed)
+    figures["failed"] = float(len(ready_ns) - completed)
+    if not completed:
         return figures
-    latency = completed_ns[done] - ready_ns[done]
-    begin, end = int(ready_ns.min()), int(completed_ns[done].max())
+    ends = np.sort(completed_ns[is_completed])
+    begin, end = int(ready_ns.min()), int(ends[-1])
+    figures["longest_gap_ns"] = float(_longest_gap_ns(ready_ns, ends))
+    del ends  # Of millions of requests each such array is tens of megabytes.
+    latency = completed_ns[is_completed]
+    latency -= ready_ns[is_completed]
+    latency.sort()
     seconds = (end - begin) / 1e9
     figures["duration_s"] = seconds
     if seconds > 0:
-        figures["iops"] = len(done) / seconds
-        figures["read_bytes_per_s"] = float(read_bytes[done].sum()) / seconds
-        figures["written_bytes_per_s"] = float(written_bytes[done].sum()) / seconds
-        figures["bytes_per_s"] = float(read_bytes[done].sum() + written_bytes[done].sum()) / seconds
+        figures["iops"] = completed / seconds
+        figures["read_bytes_per_s"] = read_bytes / seconds
+        figures["written_bytes_per_s"] = written_bytes / seconds
+        figures["bytes_per_s"] = (read_bytes + written_bytes) / seconds
         figures["outstanding_mean"] = float(latency.sum()) / (end - begin)
     figures["latency_ns_mean"] = float(latency.mean())
     for name, share in (("p50", 50), ("p90", 90), ("p99", 99)):
-        figures[f"latency_ns_{name}"] = percentile(latency, share)
-    figures["latency_ns_max"] = float(latency.max())
-    waits = order_wait_ns[done]
+        figures[f"latency_ns_{name}"] = _nearest_rank(latency, share)
+    figures["latency_ns_max"] = float(latency[-1])
+    del latency
+    waits = order_wait_ns[is_completed]
+    waits.sort()
     figures["order_wait_ns_mean"] = float(waits.mean())
-    figures["order_wait_ns_p99"] = percentile(waits, 99)
-    figures["order_wait_ns_max"] = float(waits.max())
-    figures["order_waited"] = float(np.count_nonzero(waits > 0))
-    figures["longest_gap_ns"] = float(longest_gap_ns(ready_ns, completed_ns, is_completed))
+    figures["order_wait_ns_p99"] = _nearest_rank(waits, 99)
+    figures["order_wait_ns_max"] = float(waits[-1])
+    figures["order_waited"] = float(completed - int(np.searchsorted(waits, 0, side="right")))
     return figures
 
 
@@ -99,26 +107,29 @@ def percentile(values: Int64s, share: float) -> float:
     return float(np.percentile(values, share, method="inverted_cdf"))
 
 
-def longest_gap_ns(ready_ns: Int64s, completed_ns: Int64s, is_completed: npt.NDArray[np.bool_]) -> int:
+def _nearest_rank(ordered: Int64s, share: int) -> float:
+    """The same of values in ascending order, and of a whole ``share``."""
+    return float(ordered[max(-(-len(ordered) * share // 100) - 1, 0)])
+
+
+def longest_gap_ns(ready_ns: Int64s, completed_ns: Int64s, is_completed: Bools) -> int:
     """Longest stretch without a completion in which at least one request was in flight.
 
     A stretch begins at a completion that leaves requests in flight, or when the first request
     enters an idle system. Requests that never completed count as in flight until the last completion.
     """
-    done = np.flatnonzero(is_completed)
-    if not len(done):
+    return _longest_gap_ns(ready_ns, np.sort(completed_ns[is_completed]))
+
+
+def _longest_gap_ns(ready_ns: Int64s, ends: Int64s) -> int:
+    """The same of completions in ascending order.
+
+    Before the completion of number i, something was in flight since the one before it, or since the request
+    of number i became ready, whichever was later: earlier, all that had become ready had completed.
+    """
+    if not len(ends):
         return 0
-    last = int(completed_ns[done].max())
-    ends = np.where(is_completed, completed_ns, last + 1)
-    times = np.concatenate([ready_ns, ends])
-    steps = np.concatenate([np.ones(len(ready_ns), np.int64), -np.ones(len(ends), np.int64)])
-    order = np.lexsort((steps, times))
-    times, steps = times[order], steps[order]
-    in_flight = np.cumsum(steps)
-    is_start = (steps < 0) | (in_flight == 1)
-    starts = np.flatnonzero(is_start & (in_flight > 0))
-    completions = np.flatnonzero((steps < 0) & (times <= last))
-    following = np.searchsorted(completions, starts, side="right")
-    known = following < len(completions)
-    gaps = times[completions[following[known]]] - times[starts[known]]
-    return int(gaps.max(initial=0))
+    begins = np.sort(ready_ns)[: len(ends)]
+    np.maximum(begins[1:], ends[:-1], out=begins[1:])
+    np.subtract(ends, begins, out=begins)
+    return max(int(begins.max()), 0)

@@ -46,6 +46,7 @@ class Scratch:
         """Where ``is_used`` is false, arrays are made in memory."""
         self._is_used = is_used
         self._maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._maps_lock = threading.Lock()
         if is_used:
             _give_back_freed_arrays()
             limit = _mapped_bytes() + MAPPED_BYTES_LIMIT
@@ -69,7 +70,8 @@ class Scratch:
                     source=tempfile.gettempdir(),
                 ) from None
             pages = mmap.mmap(file.fileno(), size)
-        self._maps.add(pages)
+        with self._maps_lock:
+            self._maps.add(pages)
         return np.frombuffer(pages, kind).reshape(shape)
 
     def moved(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -80,6 +82,18 @@ class Scratch:
         for step in self.steps(len(array)):
             place[step] = array[step]
         return place
+
+    def gathered(self, array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """``array[rows]`` in memory, of ``rows`` in ascending order, which may lie all over ``array``."""
+        if not self._is_used:
+            return array[rows]
+        taken = np.empty((len(rows), *array.shape[1:]), array.dtype)
+        done = 0
+        for step in self.steps(len(array)):
+            until = int(np.searchsorted(rows, step.stop))
+            taken[done:until] = array[rows[done:until]]
+            done = until
+        return taken
 
     def steps(self, count: int) -> Iterator[slice]:
         """``count`` entries in steps, after each of which the pages are let go; in memory one step.
@@ -93,7 +107,9 @@ class Scratch:
 
     def let_go(self) -> None:
         """Take the pages of all arrays out of the process; the next touch brings them back."""
-        for pages in list(self._maps):
+        with self._maps_lock:
+            maps = list(self._maps)
+        for pages in maps:
             pages.madvise(mmap.MADV_DONTNEED)
 
 

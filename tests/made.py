@@ -324,8 +324,8 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
         ready_ns=ready,
         completed_ns=ready + latency,
         is_completed=np.ones(count, bool),
-        read_bytes=np.where(is_read, moved, 0),
-        written_bytes=np.where(is_read, 0, moved),
+        read_bytes=int(moved.sum(where=is_read)),
+        written_bytes=int(moved.sum(where=~is_read)),
         order_wait_ns=latency // 3 - latency // 4,
     )
     metrics = METRICS.build(

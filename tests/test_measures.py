@@ -20,9 +20,9 @@ def figures_of(rows: list[tuple[int, int, bool]]) -> dict[str, float | None]:
         ready_ns=ready,
         completed_ns=completed,
         is_completed=done,
-        read_bytes=np.full(len(rows), 512),
-        written_bytes=np.zeros(len(rows), np.int64),
         order_wait_ns=np.zeros(len(rows), np.int64),
+        read_bytes=512 * int(done.sum()),
+        written_bytes=0,
     )
 
 

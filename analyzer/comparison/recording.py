@@ -67,7 +67,7 @@ class RecordedMeasures:
 
     def of_connection(self, index: int) -> dict[str, float | None]:
         """The measures of one connection alone."""
-        return self.requests.where(np.flatnonzero(self.requests.path == index)).measures()
+        return self.requests.measures(np.flatnonzero(self.requests.path == index))
 
 
 def recorded_measures(timeline: Timeline) -> RecordedMeasures:
@@ -100,7 +100,7 @@ def _parts(
     present, starts = np.unique(codes[order], return_index=True)
     rows = np.split(order, starts[1:])
     return tuple(
-        PartMeasures(names[code], int(code), requests.where(mine).measures())
+        PartMeasures(names[code], int(code), requests.measures(mine))
         for code, mine in zip(present, rows, strict=False)
         if code >= 0
     )

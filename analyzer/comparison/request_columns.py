@@ -30,6 +30,11 @@ class Categories:
         """Some of the rows: where a mask is true, or those of the given indexes."""
         return Categories(self.codes[rows], self.names)
 
+    def is_word(self, word: str, rows: Rows | slice = slice(None)) -> Bools:
+        """Which of the rows hold one word."""
+        code = self.names.index(word) if word in self.names else -1
+        return np.asarray(self.codes[rows] == code, np.bool_)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestColumns:
@@ -71,32 +76,31 @@ class RequestColumns:
             self.path[rows],
         )
 
-    def measures(self) -> dict[str, float | None]:
-        """Every measure of ``analyzer.measures`` by name; None where there is no such figure.
+    def measures(self, rows: Rows | slice = slice(None)) -> dict[str, float | None]:
+        """Every measure of ``analyzer.measures`` by name, of all or of some of the requests.
 
-        Data of bidirectional commands counts as read: the timeline has one count for both ways.
+        None where there is no such figure. Data of bidirectional commands counts as read: the timeline has
+        one count for both ways.
         """
-        is_write = self._is("write")
+        moved, is_completed = self.transferred_bytes[rows], self.is_completed[rows]
+        written = int(moved.sum(where=is_completed & self.direction.is_word("write", rows)))
+        read = int(moved.sum(where=is_completed)) - written
+        del moved  # Of some of millions of requests it is a copy.
         return measure(
-            ready_ns=self.ready_ns,
-            completed_ns=self.completed_ns,
-            is_completed=self.is_completed,
-            read_bytes=np.where(is_write, 0, self.transferred_bytes),
-            written_bytes=np.where(is_write, self.transferred_bytes, 0),
-            order_wait_ns=self.order_wait_ns,
+            ready_ns=self.ready_ns[rows],
+            completed_ns=self.completed_ns[rows],
+            is_completed=is_completed,
+            order_wait_ns=self.order_wait_ns[rows],
+            read_bytes=read,
+            written_bytes=written,
         )
-
-    def _is(self, direction: str) -> Bools:
-        if direction not in self.direction.names:
-            return np.zeros(len(self), np.bool_)
-        return np.asarray(self.direction.codes == self.direction.names.index(direction), np.bool_)
 
 
 def recorded_requests(timeline: Timeline) -> RequestColumns:
     """The tasks of a timeline as requests, in order of task."""
     is_completed = ~timeline.is_null("tasks", "response_ns")
     return RequestColumns(
-        task_index=timeline.values("tasks", "task_index").astype(np.int64),
+        task_index=timeline.values("tasks", "task_index").astype(np.int64, copy=False),
         ready_ns=timeline.values("tasks", "command_ns"),
         completed_ns=timeline.values("tasks", "response_ns", 0),
         is_completed=is_completed,
@@ -123,7 +127,7 @@ def replayed_requests(outcome: Outcome, *, as_recorded: bool = False) -> Request
         ready = np.where(completed > 0, completed - outcome.values("requests", latency, 0), ready)
     has_gate_times = ~(outcome.is_null("requests", "arrived_ns") | outcome.is_null("requests", "released_ns"))
     return RequestColumns(
-        task_index=outcome.values("requests", "task_index", -1).astype(np.int64),
+        task_index=outcome.values("requests", "task_index", -1).astype(np.int64, copy=False),
         ready_ns=ready,
         completed_ns=completed,
         is_completed=outcome.values("requests", "end") == "completed",

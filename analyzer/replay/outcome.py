@@ -278,9 +278,9 @@ def figures_of(workload: Workload, network: Network, world: World) -> Figures:
         ready_ns=progress.ready_ns,
         completed_ns=progress.completed_ns,
         is_completed=is_completed,
-        read_bytes=workload.read_bytes,
-        written_bytes=workload.write_bytes,
         order_wait_ns=np.maximum(progress.released_ns - progress.arrived_ns, 0),
+        read_bytes=int(workload.read_bytes.sum(where=is_completed)),
+        written_bytes=int(workload.write_bytes.sum(where=is_completed)),
     )
     found: dict[str, tuple[float | None, str]] = {
         item.name: (measured[item.name], item.unit) for item in MEASURES

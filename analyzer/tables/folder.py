@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -71,24 +71,45 @@ class TableFolder:
 
         Raises ValueError where the column holds null and no stand-in is given.
         """
-        array = self.arrow[table].column(column).combine_chunks()
-        if array.null_count and null is None:
+        chunks = self.arrow[table].column(column)
+        if chunks.null_count and null is None:
             raise ValueError(f"{table}.{column} holds null and no stand-in was given")
-        return to_numpy(array, null)
+        return self._joined(chunks, lambda chunk: to_numpy(chunk, null))
 
     def categories(self, table: str, column: str) -> tuple[tuple[str, ...], npt.NDArray[np.int32]]:
         """One category column without nulls as its words and, for each row, the number of its word, (rows,).
 
         A million rows cost no Python string each, as ``values`` would.
         """
-        array = self.arrow[table].column(column).unify_dictionaries().combine_chunks()
-        if isinstance(array, pa.ChunkedArray):  # Arrow gives no array for a column without chunks
-            return (), np.zeros(0, np.int32)
-        return tuple(array.dictionary.to_pylist()), to_numpy(array.indices)
+        chunks = self.arrow[table].column(column)
+        numbers: dict[str, int] = {}
+
+        def codes(chunk: pa.DictionaryArray) -> npt.NDArray[Any]:
+            words = [numbers.setdefault(word, len(numbers)) for word in chunk.dictionary.to_pylist()]
+            taken: npt.NDArray[np.int32] = np.array(words, np.int32)[to_numpy(chunk.indices)]
+            return taken
+
+        joined = self._joined(chunks, codes) if len(chunks) else np.zeros(0, np.int32)
+        return tuple(numbers), joined
 
     def is_null(self, table: str, column: str) -> npt.NDArray[np.bool_]:
         """Where one column holds null, shape (rows,)."""
-        return null_flags(self.arrow[table].column(column).combine_chunks())
+        return np.asarray(self._joined(self.arrow[table].column(column), null_flags), np.bool_)
+
+    def _joined(
+        self, chunks: pa.ChunkedArray, values_of: Callable[[pa.Array], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        """The values of all chunks as one array, which lies where the table does."""
+        if chunks.num_chunks < 2:
+            alone = values_of(chunks.chunk(0) if chunks.num_chunks else pa.array([], chunks.type))
+            return np.asarray(alone)
+        kind = values_of(chunks.chunk(0)).dtype
+        joined: npt.NDArray[Any] = (np.empty if kind.hasobject else self._scratch.empty)(len(chunks), kind)
+        done = 0
+        for chunk in chunks.chunks:
+            joined[done : done + len(chunk)] = values_of(chunk)
+            done += len(chunk)
+        return joined
 
     def write(self, folder: str | Path) -> Path:
         """Write the folder, replacing an earlier one of the same kind; gives its path.

@@ -87,7 +87,7 @@ def build(decoded: DecodedCapture, manifest: dict[str, Any] | None = None) -> Ti
     )
     tracked = track_tasks(pdus, opcodes, session_of_connection, closed_ns, lengths, scratch)
     tasks = task_columns(pdus, opcodes, lengths, tracked.matrix, scratch)
-    functions = track_task_management(pdus, opcodes)
+    functions = track_task_management(decoded, opcodes)
     ends = _judge_ends(decoded, identities, tracked, tasks, functions)
     lossy = _lossy_connections(decoded)
     order = judge_order(decoded, opcodes, identities, tasks, lossy, diagnostics)

@@ -46,7 +46,7 @@ def _bounds_of_sessions(decoded: DecodedCapture) -> list[ClockBound]:
         return found
     opcodes = np.ascontiguousarray(pdus.headers[:, 0] & OPCODE_MASK)
     whole = pdus.quality == QUALITY_WHOLE
-    logins = track_logins(pdus, opcodes)
+    logins = track_logins(decoded, opcodes)
     numbered = numbered_requests(decoded, opcodes)
     numbered = numbered[whole[numbered]]
     for members in _sessions(decoded, numbered, logins):

@@ -9,20 +9,21 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.decoders.decoded import PduColumns
+from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import BASIC, view
 
 
 def pair_exchanges(
-    pdus: PduColumns, opcodes: npt.NDArray[np.uint8], request_opcode: int, response_opcode: int
+    decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8], request_opcode: int, response_opcode: int
 ) -> list[tuple[int, int | None]]:
     """PDU numbers of every request with that of its response, None where none was seen.
 
     In order of the requests. A tag that is used again before an answer leaves the earlier one open.
     """
     members = np.flatnonzero((opcodes == request_opcode) | (opcodes == response_opcode))
-    tags = view(pdus.headers[members], BASIC)["initiator_task_tag"].astype(np.int64)
-    keys = pdus.connection_index[members].astype(np.int64) << 32 | tags
+    pdus, gathered = decoded.pdus, decoded.scratch.gathered
+    tags = view(gathered(pdus.headers, members), BASIC)["initiator_task_tag"].astype(np.int64)
+    keys = gathered(pdus.connection_index, members).astype(np.int64) << 32 | tags
     is_request = opcodes[members] == request_opcode
     waiting: dict[int, int] = {}
     pairs: list[tuple[int, int | None]] = []

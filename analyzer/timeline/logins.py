@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.decoders.decoded import PduColumns
+from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import (
     LOGIN_CONTINUE_BIT,
     LOGIN_REQUEST,
@@ -89,12 +89,12 @@ class _Texts:
         return parse_text(whole)
 
 
-def track_logins(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> list[Login]:
+def track_logins(decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8]) -> list[Login]:
     """All logins in order of their first PDU. ``opcodes`` has shape (n,), one per PDU."""
     logins: dict[int, Login] = {}
     texts: dict[tuple[int, bool], _Texts] = {}
     members = np.flatnonzero((opcodes == Opcode.LOGIN_REQUEST) | (opcodes == Opcode.LOGIN_RESPONSE))
-    for pdu, said in zip(members.tolist(), _words_of(pdus, members), strict=True):
+    for pdu, said in zip(members.tolist(), _words_of(decoded, members), strict=True):
         login = logins.get(said.connection)
         if login is None:
             login = Login(said.connection, said.time_ns, said.time_last_ns, said.packet, said.isid.hex())
@@ -102,7 +102,7 @@ def track_logins(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> list[Login
         if login.is_complete or login.is_refused:
             continue
         text = texts.setdefault((said.connection, said.is_response), _Texts())
-        keys = text.add(pdus.segment(pdu), bool(said.flags & LOGIN_CONTINUE_BIT))
+        keys = text.add(decoded.pdus.segment(pdu), bool(said.flags & LOGIN_CONTINUE_BIT))
         login.last_ns, login.packet = said.time_last_ns, said.packet
         if said.is_response:
             _hear_response(login, said, keys)
@@ -127,13 +127,14 @@ class _Words(NamedTuple):
     status_detail: int
 
 
-def _words_of(pdus: PduColumns, members: npt.NDArray[np.int64]) -> Iterator[_Words]:
+def _words_of(decoded: DecodedCapture, members: npt.NDArray[np.int64]) -> Iterator[_Words]:
     """Column by column, since thousands of connections log in."""
-    headers = np.ascontiguousarray(pdus.headers[members])
+    pdus, gathered = decoded.pdus, decoded.scratch.gathered
+    headers = gathered(pdus.headers, members)
     requests, responses = view(headers, LOGIN_REQUEST), view(headers, LOGIN_RESPONSE)
     columns = (
         *(
-            column[members]
+            gathered(column, members)
             for column in (pdus.connection_index, pdus.time_ns, pdus.time_last_ns, pdus.packet)
         ),
         requests["opcode_byte"] & OPCODE_MASK == Opcode.LOGIN_RESPONSE,

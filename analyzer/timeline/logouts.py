@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.decoders.decoded import PduColumns
+from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import LOGOUT_REQUEST, LOGOUT_RESPONSE, view
 from analyzer.iscsi.opcodes import Opcode
 from analyzer.timeline.exchanges import pair_exchanges
@@ -43,11 +43,12 @@ class Logout:
         return self.response == 0
 
 
-def track_logouts(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> list[Logout]:
+def track_logouts(decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8]) -> list[Logout]:
     """All logouts in order of their requests. ``opcodes`` has shape (n,), one per PDU."""
     logouts = []
+    pdus = decoded.pdus
     for request_pdu, response_pdu in pair_exchanges(
-        pdus, opcodes, Opcode.LOGOUT_REQUEST, Opcode.LOGOUT_RESPONSE
+        decoded, opcodes, Opcode.LOGOUT_REQUEST, Opcode.LOGOUT_RESPONSE
     ):
         request = view(pdus.headers[request_pdu : request_pdu + 1], LOGOUT_REQUEST)[0]
         logout = Logout(

@@ -74,11 +74,10 @@ def identify(
     decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8], diagnostics: DiagnosticLog
 ) -> Identities:
     """Find all sessions and how each connection ended; ``opcodes`` has shape (n,), one per PDU."""
-    pdus = decoded.pdus
     connections = _connections(decoded)
-    logins = track_logins(pdus, opcodes)
+    logins = track_logins(decoded, opcodes)
     _complete_by_traffic(decoded, opcodes, logins)
-    logouts = track_logouts(pdus, opcodes)
+    logouts = track_logouts(decoded, opcodes)
     membership = track_sessions(connections, logins, logouts)
     _assume_sessions(decoded, opcodes, connections, membership, logins, diagnostics)
     apply_logouts(membership, connections, logouts)
@@ -97,9 +96,12 @@ def identify(
 
 def numbered_requests(decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """PDUs that use a CmdSN up: non-immediate requests (RFC 7143 section 4.2.2.1)."""
-    is_numbered = np.isin(opcodes, np.array(_NUMBERED, np.uint8))
-    is_numbered &= decoded.pdus.headers[:, 0] & IMMEDIATE_BIT == 0
-    return np.flatnonzero(is_numbered)
+    found = []
+    for step in decoded.scratch.steps(len(opcodes)):
+        is_numbered = np.isin(opcodes[step], np.array(_NUMBERED, np.uint8))
+        is_numbered &= decoded.pdus.headers[step, 0] & IMMEDIATE_BIT == 0
+        found.append(np.flatnonzero(is_numbered) + step.start)
+    return np.concatenate(found)
 
 
 def _connections(decoded: DecodedCapture) -> list[Connection]:
@@ -202,7 +204,7 @@ def _find_nop_timeouts(
     """Connections given up by the initiator after an unanswered NOP-Out and silence: they timed out."""
     pdus = decoded.pdus
     unanswered: dict[int, int] = {}
-    for request, response in pair_exchanges(pdus, opcodes, Opcode.NOP_OUT, Opcode.NOP_IN):
+    for request, response in pair_exchanges(decoded, opcodes, Opcode.NOP_OUT, Opcode.NOP_IN):
         if response is not None:
             continue
         tag = int(view(pdus.headers[request : request + 1], BASIC)["initiator_task_tag"][0])

@@ -47,7 +47,7 @@ def judge_order(
 
     On ``lossy`` connections requests may be missing, so their sessions are not blamed for holes.
     """
-    pdus, moved = decoded.pdus, decoded.scratch.moved
+    pdus, moved, gathered = decoded.pdus, decoded.scratch.moved, decoded.scratch.gathered
     ordered = moved(np.flatnonzero(~tasks.is_immediate))
     others = numbered_requests(decoded, opcodes)
     others = others[opcodes[others] != Opcode.SCSI_COMMAND]
@@ -56,7 +56,7 @@ def judge_order(
     in_time = moved(np.argsort(pdu, kind="stable"))
     pdu = moved(pdu[in_time])
     sessions = identities.session_of_connection[pdus.connection_index[others]].astype(np.int64)
-    numbers = view(np.ascontiguousarray(pdus.headers[others]), FROM_INITIATOR)["cmd_sn"].astype(np.uint32)
+    numbers = view(gathered(pdus.headers, others), FROM_INITIATOR)["cmd_sn"].astype(np.uint32)
     requests = OrderedRequests(
         moved(np.concatenate([tasks.matrix[ordered, field.SESSION], sessions])[in_time]),
         moved(np.concatenate([tasks.cmd_sn[ordered], numbers])[in_time]),

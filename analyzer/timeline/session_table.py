@@ -337,10 +337,10 @@ def _spans(
     first = np.full(count, np.iinfo(np.int64).max, np.int64)
     last = np.zeros(count, np.int64)
     pdus = decoded.pdus
-    session = identities.session_of_connection[pdus.connection_index]
-    member = session >= 0
-    # In order of time, so the first and last occurrence of each session tell.
-    present, where = np.unique(session[member], return_index=True)
-    first[present] = pdus.time_ns[member][where]
-    last[session[member]] = pdus.time_last_ns[member]
+    for step in decoded.scratch.steps(len(pdus)):
+        session = identities.session_of_connection[pdus.connection_index[step]]
+        member = session >= 0
+        # In order of time, so the last occurrence of each session is its last, and the first the lowest.
+        np.minimum.at(first, session[member], pdus.time_ns[step][member])
+        last[session[member]] = pdus.time_last_ns[step][member]
     return first, last

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.decoders.decoded import PduColumns
+from analyzer.decoders.decoded import DecodedCapture
 from analyzer.iscsi.headers import TASK_MANAGEMENT_REQUEST, TASK_MANAGEMENT_RESPONSE, view
 from analyzer.iscsi.opcodes import RESERVED_TAG, Opcode
 from analyzer.scsi.logical_units import lun_numbers
@@ -66,11 +66,12 @@ class TaskManagement:
         return self.response in (0, 7)
 
 
-def track_task_management(pdus: PduColumns, opcodes: npt.NDArray[np.uint8]) -> list[TaskManagement]:
+def track_task_management(decoded: DecodedCapture, opcodes: npt.NDArray[np.uint8]) -> list[TaskManagement]:
     """All functions in order of their requests. ``opcodes`` has shape (n,), one per PDU."""
     functions = []
+    pdus = decoded.pdus
     for request_pdu, response_pdu in pair_exchanges(
-        pdus, opcodes, Opcode.TASK_MANAGEMENT_REQUEST, Opcode.TASK_MANAGEMENT_RESPONSE
+        decoded, opcodes, Opcode.TASK_MANAGEMENT_REQUEST, Opcode.TASK_MANAGEMENT_RESPONSE
     ):
         request = view(pdus.headers[request_pdu : request_pdu + 1], TASK_MANAGEMENT_REQUEST)[0]
         tag = int(request["referenced_task_tag"])

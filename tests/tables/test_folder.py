@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from analyzer.errors import UnusableInputError
+from analyzer.scratch import Scratch
 from analyzer.tables.folder import MANIFEST, Outcome, Timeline
 from tests.made import make_outcome, make_timeline
 
@@ -42,6 +44,37 @@ def test_values_want_a_stand_in_for_null() -> None:
     assert timeline.values("tasks", "sense_key", 255).tolist() == [255] * 3
     assert timeline.is_null("tasks", "sense_key").all()
     assert timeline.values("tasks", "direction").tolist() == ["read", "read", "write"]
+
+
+@pytest.mark.parametrize("scratch", [None, Scratch()])
+def test_columns_in_chunks_are_those_in_one_piece(scratch: Scratch | None) -> None:
+    whole = make_timeline(tasks=30)
+    parts = {
+        name: pa.concat_tables([table.slice(0, 7), table.slice(7, 1), table.slice(8)])
+        for name, table in whole.arrow.items()
+    }
+    chunked = Timeline(parts, whole.manifest, scratch)
+    assert chunked.arrow["tasks"].column("latency_ns").num_chunks == 3
+    assert (chunked.values("tasks", "latency_ns", -1) == whole.values("tasks", "latency_ns", -1)).all()
+    assert (chunked.values("tasks", "end") == whole.values("tasks", "end")).all()
+    assert (chunked.is_null("tasks", "response_ns") == whole.is_null("tasks", "response_ns")).all()
+    for column in ("operation", "direction", "end"):
+        names, codes = chunked.categories("tasks", column)
+        expected_names, expected_codes = whole.categories("tasks", column)
+        assert [names[code] for code in codes] == [expected_names[code] for code in expected_codes]
+
+
+def test_chunks_with_words_of_their_own_are_numbered_together() -> None:
+    whole = make_timeline(tasks=4)
+    tasks = whole.arrow["tasks"]
+    place = tasks.schema.get_field_index("operation")
+    kind = tasks.schema.field(place).type
+    words = ["read", "write", "write", "read"]
+    chunks = [pa.array([word], pa.string()).dictionary_encode().cast(kind) for word in words]
+    tasks = tasks.set_column(place, tasks.schema.field(place), pa.chunked_array(chunks))
+    names, codes = Timeline({**whole.arrow, "tasks": tasks}).categories("tasks", "operation")
+    assert names == ("read", "write")
+    assert codes.tolist() == [0, 1, 1, 0]
 
 
 def test_writing_replaces_an_earlier_timeline_and_nothing_else(tmp_path: Path) -> None:
