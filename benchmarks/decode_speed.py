@@ -36,7 +36,7 @@ FIELDS = [
     *("iscsi.datasn", "iscsi.bufferOffset", "iscsi.datasegmentlength"),
 ]
 PORTS = (3260, 3270, 3271)
-STREAMED = ROOT / "traces" / "whatif" / "W6-asym-mcs2-rr.pcapng.zst"
+STREAMED = ORIGINAL
 REQUIRED = {"tshark -T fields": 18.0, "tshark -z scsi,srt": 6.0}
 """How many times as long these must take."""
 REQUIRED_OF_PLAIN = {"analyzer, zstd": 2.0}

@@ -8,12 +8,13 @@ quick.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gc
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -82,15 +83,33 @@ def _options(
 def main() -> None:
     """Run the command line and end the process with its exit code."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+    code: Any = 0
     try:
-        app()
-    except UnusableInputError as error:
-        print(f"analyzer: {error}", file=sys.stderr)
-        sys.exit(EXIT_UNUSABLE)
+        try:
+            app()
+        except UnusableInputError as error:
+            print(f"analyzer: {error}", file=sys.stderr)
+            code = EXIT_UNUSABLE
+        except SystemExit as end:
+            code = end.code
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of our output went away (``| head``): nobody is left to be told anything.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        code = 0
+    _end_process(code)
+
+
+def _end_process(code: Any) -> NoReturn:
+    """End as ``sys.exit`` would, but let the kernel free what Python would take apart piece by piece.
+
+    That takes a seventh of the time over a capture of 1 GB.
+    """
+    if code is not None and not isinstance(code, int):
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,21 @@ The bar is shown only on a terminal; the notice of compilation is a line that lo
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Progress = Callable[[int, int | None], None]
+
+
+def _error_console() -> Console:
+    from rich.console import Console  # imported late, since most runs on a pipe never need it
+
+    return Console(stderr=True)
 
 
 @contextmanager
@@ -24,7 +33,7 @@ def announced_if_compiling(sentence: str) -> Iterator[None]:
         def on_start(self, _: object) -> None:
             if not self.is_made:
                 self.is_made = True
-                Console(stderr=True).print(sentence, style="dim", highlight=False)
+                _error_console().print(sentence, style="dim", highlight=False)
 
         def on_end(self, _: object) -> None:
             """Compilation ends without a word."""
@@ -36,8 +45,7 @@ def announced_if_compiling(sentence: str) -> Iterator[None]:
 @contextmanager
 def progress_bar(title: str, is_bytes: bool = False) -> Iterator[Progress | None]:
     """Give a function of (done, total) that moves a bar, or None where stderr is no terminal."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield None
         return
     from rich.progress import (
@@ -56,7 +64,7 @@ def progress_bar(title: str, is_bytes: bool = False) -> Iterator[Progress | None
         BarColumn(),
         *columns,
         TimeRemainingColumn(),
-        console=console,
+        console=_error_console(),
         transient=True,
     ) as bar:
         task = bar.add_task(title, total=None)

@@ -82,20 +82,21 @@ _OPENING_PACKET = bytes.fromhex(
 ) + bytes.fromhex("c0000cbc" + "00" * 8 + "5002" + "00" * 6)
 
 
-def prepare(*, has_several_clocks: bool = False) -> None:
+def prepare(*, has_several_clocks: bool = False, is_stages_only: bool = False) -> None:
     """Compile every kernel, or load it from the cache, by decoding a tiny recording.
 
-    ``has_several_clocks``: also what several files need.
+    ``has_several_clocks``: also what several files need. ``is_stages_only`` leaves out the formats, of which
+    most recordings need one, and what is needed at the end alone.
     """
-    nothing = np.zeros(1, np.uint8)
     packets = empty_batch()
-    for kind in FORMATS:
-        kind(_ANY_HEAD[kind.name], "").walk(nothing, 0, 0, packets)
     chunk = np.frombuffer(bytearray(_OPENING_PACKET), np.uint8)
     packets[0].link_type, packets[0].captured, packets[0].original = 1, len(chunk), len(chunk)
     pipeline = Pipeline(has_several_clocks=has_several_clocks)
     pipeline.take(chunk, packets, 1, 1, 0)
-    pipeline.finish()
+    if not is_stages_only:
+        for kind in FORMATS:
+            kind(_ANY_HEAD[kind.name], "").walk(chunk, 0, 0, packets)
+        pipeline.finish()
 
 
 def nothing_decoded() -> DecodedCapture:

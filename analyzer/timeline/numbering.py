@@ -14,10 +14,10 @@ Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
 
 _FREE = -1
-# An odd number near 2**32 / golden ratio spreads neighbouring keys over the table (Knuth, volume 3, 6.4).
-_SPREAD = 0x9E3779B1
-_FOLD = (1 << 31) - 1  # Times _SPREAD this still fits into 63 bits.
-
+# Odd numbers that spread neighbouring keys over the table, the first near 2**31 / golden ratio (Knuth, volume
+# 3, 6.4). Times half a key they still fit into 63 bits.
+_SPREAD_LOW, _SPREAD_HIGH = 0x4F1BBCDD, 0x2545F491
+_WORD = (1 << 32) - 1
 
 _FIRST_SLOTS = 1 << 12
 
@@ -48,14 +48,17 @@ def _number(
     first place of each number. ``table`` is filled with the ``count`` keys known so far.
     """
     mask = len(table) - 1
+    shift = 32
+    while mask >> (32 - shift):
+        shift -= 1
     for number in range(count):
-        slot = _slot(keys[firsts[number]], mask)
+        slot = _slot(keys[firsts[number]], shift, mask)
         while table[slot] != _FREE:
             slot = (slot + 1) & mask
         table[slot] = number
     for place in range(begin, len(keys)):
         key = keys[place]
-        slot = _slot(key, mask)
+        slot = _slot(key, shift, mask)
         while table[slot] != _FREE and keys[firsts[table[slot]]] != key:
             slot = (slot + 1) & mask
         if table[slot] == _FREE:
@@ -69,7 +72,7 @@ def _number(
 
 
 @njit(cache=True, nogil=True)
-def _slot(key: int, mask: int) -> int:
-    """Where the search for a key begins."""
-    folded = (key ^ (key >> 31)) & _FOLD
-    return ((folded * _SPREAD) >> 15) & mask
+def _slot(key: int, shift: int, mask: int) -> int:
+    """Where the search for a key begins: as many upper bits of the mixed halves as ``mask`` has."""
+    mixed = (key & _WORD) * _SPREAD_LOW ^ ((key >> 32) & (_WORD >> 1)) * _SPREAD_HIGH
+    return (mixed & _WORD) >> shift & mask
