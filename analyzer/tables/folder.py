@@ -109,6 +109,7 @@ class TableFolder:
         for chunk in chunks.chunks:
             joined[done : done + len(chunk)] = values_of(chunk)
             done += len(chunk)
+            self._scratch.let_go()
         return joined
 
     def write(self, folder: str | Path) -> Path:
