@@ -113,7 +113,8 @@ recorded incidents (docs/tables.md), so recorded and replayed failovers can be s
 | `flap` | down for half of every `period` | `for`, `period` |
 
 `link` is a number from 0 or `all`. `at` is a time from the begin of the replay, a share of all completions
-(`50%`), `after-task:500`, or `peak` (when the recording had most outstanding). Faults may be repeated and
+(`50%`), `after-task:500`, or `peak` (as many completions as the
+recording had when most was outstanding, so that it lies in a quicker replay too). Faults may be repeated and
 overlap. Without `for` a fault stays.
 
 ## What is modelled

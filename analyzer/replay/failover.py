@@ -69,12 +69,12 @@ class Failover(SessionRecovery):
 
     def _set_faults(self) -> None:
         for fault in self.scenario.faults:
-            if fault.at_ns is not None or fault.is_at_peak:
-                at_ns = fault.at_ns if fault.at_ns is not None else self._peak_ns
-                self.at(at_ns, lambda now_ns, fault=fault: self._strike(fault, now_ns))  # type: ignore[misc]
+            if fault.at_ns is not None:
+                self.at(fault.at_ns, lambda now_ns, fault=fault: self._strike(fault, now_ns))  # type: ignore[misc]
             else:
                 total = int(self.world.counters[REQUESTS])
-                count = fault.after_requests or max(1, round(total * (fault.at_share or 0)))
+                share = self._peak_share if fault.is_at_peak else fault.at_share or 0.0
+                count = fault.after_requests or max(1, round(total * share))
                 self._wait_for_completions.append((min(count, total), fault))
         self._wait_for_completions.sort(key=lambda entry: entry[0])
         self._await_completions()

@@ -49,14 +49,14 @@ class PathRecovery:
         scenario: Scenario,
         network: Network,
         *,
-        peak_ns: int = 0,
+        peak_share: float = 0.5,
         cannot_repeat: Any = None,
     ) -> None:
         """Get ready for one run.
 
-        ``peak_ns`` is when most was outstanding in the recording; ``cannot_repeat`` marks the requests
-        that may not be sent again once the target may have begun with them, shape (requests,). Raises
-        UnusableInputError for a fault of a link that there is not.
+        ``peak_share`` of the requests had completed in the recording when most was outstanding;
+        ``cannot_repeat`` marks the requests that may not be sent again once the target may have begun with
+        them, shape (requests,). Raises UnusableInputError for a fault of a link that there is not.
         """
         self.attempts: Attempts
         self.scenario = scenario
@@ -66,7 +66,7 @@ class PathRecovery:
         self.disturbances: list[Disturbance] = []
         self.notes: list[Note] = []
         self.cannot_repeat = cannot_repeat
-        self._peak_ns = peak_ns
+        self._peak_share = peak_share
         self._agenda: list[tuple[int, int, Callable[[int], None]]] = []
         self._entries = 0
         self._works = np.ones(len(network.paths), np.bool_)

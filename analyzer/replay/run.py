@@ -76,7 +76,7 @@ from analyzer.replay.topology import (
     task_set_records,
 )
 from analyzer.replay.words import scenario_of
-from analyzer.replay.workload import Workload, peak_of, with_neighbours
+from analyzer.replay.workload import Workload, peak_share, with_neighbours
 from analyzer.tables.folder import Outcome, Timeline
 
 Progress = Callable[[int, int], None]
@@ -262,8 +262,8 @@ def _replayed(
     if scenario.faults or (scenario.target.q_err and workload.ends_in_check.any()):
         recovery = with_recorded_timers(recovery_for(scenario), timeline)
         scenario = scenario.model_copy(update={"recovery": recovery})
-        peak_ns = peak_of(timeline) - workload.begin_ns
-        failover = Failover(scenario, network, peak_ns=peak_ns, cannot_repeat=workload.cannot_repeat)
+        peak = peak_share(timeline, calibration.workload)
+        failover = Failover(scenario, network, peak_share=peak, cannot_repeat=workload.cannot_repeat)
     return _Replayed(workload, scenario, network, run(world, scenario, progress, failover), failover)
 
 

@@ -343,11 +343,23 @@ def excerpt_around(workload: Workload, moment_ns: int, most: int) -> Workload:
 
 
 def peak_of(timeline: Timeline) -> int:
-    """When most commands were outstanding in the recording, ns since the epoch."""
+    """When most commands were outstanding, ns since the epoch; of several such moments the middle one."""
     outstanding = timeline.values("tasks", "outstanding")
     if not len(outstanding):
         return 0
-    return int(timeline.values("tasks", "command_ns")[int(outstanding.argmax())])
+    at_ns = timeline.values("tasks", "command_ns")
+    peaks_ns = at_ns[outstanding == outstanding.max()]
+    return int(peaks_ns[np.abs(peaks_ns - np.median(at_ns)).argmin()])
+
+
+def peak_share(timeline: Timeline, workload: Workload) -> float:
+    """The share of the requests that the recording had completed one completion after its peak.
+
+    The time of the peak may lie behind the end of a quicker replay; as many completions do not.
+    """
+    ended_ns = timeline.values("tasks", "ended_ns")[workload.task]
+    done = int((ended_ns <= peak_of(timeline)).sum()) + 1
+    return min(done, len(ended_ns) - 0.5) / max(len(ended_ns), 1)
 
 
 def _cannot_repeat(timeline: Timeline, task: Int64s) -> Bools:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import analyzer
 from analyzer.replay.made import made_workload
 from analyzer.replay.state import FAILED, GOOD
+from analyzer.replay.workload import peak_of
+from tests.real import capture_path
 from tests.replay.played import disturbed, ideal_link
 
 SECOND = 10**9
@@ -340,3 +343,23 @@ def test_task_management_waits_behind_the_data_of_its_connection():
     survivors = world.progress[:200][world.progress.path[:200] == 0]
     sent = survivors.sent_ns[survivors.sent_ns > found.failed_ns]
     assert sent.min() >= answered_ns
+
+
+def test_the_peak_lies_in_a_replay_however_quick():
+    """At the time of the recorded peak a quicker replay is over; at as many completions it is not."""
+    timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt"))
+    peak_ns = peak_of(timeline)
+    done = int((timeline.values("tasks", "ended_ns") <= peak_ns).sum()) + 1
+    for depth in (16, 64):
+        outcome = analyzer.replay(
+            timeline,
+            "mpio:2/round-robin",
+            pacing=f"depth:{depth}",
+            faults=["portal,link=1,at=peak"],
+            recovery="linux-multipath,hold=0s",
+        )
+        incident = outcome.arrow["incidents"].to_pylist()[0]
+        completed = outcome.values("requests", "completed_ns", 0)
+        assert int((completed <= incident["failed_ns"]).sum()) == done
+        assert incident["outstanding"] > 0
+    assert incident["failed_ns"] < peak_ns

@@ -1,14 +1,23 @@
 """Claims 2, 3 and 4: what a failover by abort or reset does to other initiators and to reservations.
 
-What the recording's targets did goes before; where no session was lost, claim 2 is tried in a replay.
+What the recording's targets did goes before; where they did nothing of the kind, replays with a lost link and
+a second initiator with the same workload do.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 
-from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
-from analyzer.comparison.claims.lost_links import MPIO_LOSS, WHERE, incident_of
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, time_said, untried, verdict
+from analyzer.comparison.claims.lost_links import (
+    CLEARED_TOLD,
+    CLEARED_UNTOLD,
+    MPIO_LOSS,
+    WHERE,
+    incident_of,
+    suffered_in,
+)
 from analyzer.comparison.claims.recovery import REACHING_OTHERS, failovers
 from analyzer.comparison.claims.trial import Experiment, Trial
 from analyzer.comparison.event_details import ToldEvent, told_events
@@ -67,7 +76,7 @@ def _replayed_aborts_others(trial: Trial) -> Judgement:
             "No session with another beside it to the same target was lost with commands in flight. "
             "Replayed with link 1 lost, none was in flight on it either."
         )
-    ended = sum(one["aborted"] for one in json.loads(lost["neighbours"]))
+    ended = suffered_in(lost).ended
     again = lost["retried_other_path"]
     if not ended:
         return untried(
@@ -105,15 +114,24 @@ ABORTS_OTHERS = Claim(
 )
 
 
-def _tells_others(trial: Trial) -> Judgement:
+AT_ONCE_NS = 1_000_000_000
+"""Who sends again what was cleared without waiting for a timer is done by then, on any link that works."""
+
+
+def _told_of_clearing(trial: Trial) -> tuple[int, int, int]:
+    """Incidents that touched others, statuses TASK ABORTED, and unit attentions for cleared commands."""
     aborted = int((trial.timeline.values("tasks", "status", 0) == TASK_ABORTED).sum())
     cleared = sum(
         (one.number("asc"), one.number("ascq")) == CLEARED_BY_ANOTHER
         for one in told_events(trial.timeline, "unit-attention")
     )
-    touched = _neighbours(trial)
+    return _neighbours(trial), aborted, cleared
+
+
+def _tells_others(trial: Trial) -> Judgement:
+    touched, aborted, cleared = _told_of_clearing(trial)
     if not touched and not aborted and not cleared:
-        return untried("No initiator's commands were cleared by another.")
+        return _replayed_tells_others(trial)
     return Judgement(
         verdict(bool(aborted or cleared)),
         f"Commands of other initiators were cleared in {touched} incidents; the target told it by {aborted} "
@@ -127,31 +145,84 @@ def _tells_others(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_tells_others(trial: Trial) -> Judgement:
+    told, untold = incident_of(trial, CLEARED_TOLD), incident_of(trial, CLEARED_UNTOLD)
+    none = "No initiator's commands were cleared by another."
+    if told is None or untold is None:
+        return untried(none + " Replayed with link 1 lost, no command was in flight on it.")
+    with_tas, without = suffered_in(told), suffered_in(untold)
+    if not with_tas.ended or not without.ended:
+        return untried(f"{none} {WHERE.capitalize()}none was at the target when the task set was cleared.")
+    ways = with_tas.ways == ("TASK ABORTED",) and "TASK ABORTED" not in without.ways
+    slowest = max(with_tas.longest_ns, without.longest_ns)
+    waited = (
+        ""
+        if without.longest_ns <= AT_ONCE_NS
+        else ", because who had nothing left to send met no unit attention and waited for its command timer"
+    )
+    return Judgement(
+        verdict(ways and slowest <= AT_ONCE_NS),
+        f"Nothing of the kind was recorded; {WHERE}CLEAR TASK SET ended {with_tas.ended} commands of another "
+        f"initiator, told by {_either(with_tas.ways)} with TAS and by {_either(without.ways)} without. Sent "
+        f"again, the slowest of its commands took {time_said(with_tas.longest_ns)} with TAS and "
+        f"{time_said(without.longest_ns)} without{waited}.",
+        (
+            Number("commands of the other initiator ended, with TAS", float(with_tas.ended), "requests"),
+            Number("the same without TAS", float(without.ended), "requests"),
+            Number("its slowest command with TAS", float(with_tas.longest_ns), "ns"),
+            Number("its slowest command without TAS", float(without.longest_ns), "ns"),
+        ),
+    )
+
+
+def _either(ways: tuple[str, ...]) -> str:
+    return " or ".join(ways) or "nothing"
+
+
+def _if_none_cleared(trial: Trial) -> tuple[Experiment, ...]:
+    return () if any(_told_of_clearing(trial)) else (CLEARED_TOLD, CLEARED_UNTOLD)
+
+
 TELLS_OTHERS = Claim(
     3,
     "With TAS they get TASK ABORTED, without it the unit attention COMMANDS CLEARED BY ANOTHER INITIATOR, "
     "and can "
     "retry at once.",
-    "Statuses and unit attentions after commands were cleared, as recorded.",
-    "The claim holds where cleared commands were told by either.",
-    "events",
+    "Statuses and unit attentions after commands were cleared, as recorded; without any, replays of a CLEAR "
+    "TASK SET with and without TAS.",
+    "The claim holds where cleared commands were told by either, and in a replay where the other initiator "
+    f"had all of them done within {AT_ONCE_NS / 1e9:g} s.",
+    "incidents",
     _tells_others,
+    _if_none_cleared,
 )
 
 
-def _reset_clears(trial: Trial) -> Judgement:
-    resets = [
+def _resets(trial: Trial) -> list[ToldEvent]:
+    return [
         one
         for one in told_events(trial.timeline, "task-management")
         if one.text("function") == "LOGICAL UNIT RESET" and one.number("response_code") == 0
     ]
-    if not resets:
-        return untried("No logical unit was reset.")
-    reserved = [
+
+
+def _reserved(trial: Trial) -> list[ToldEvent]:
+    """The moments from which on a reservation was held."""
+    return [
         one
         for one in told_events(trial.timeline, "reservation")
         if one.number("holder_session_index") is not None
     ]
+
+
+def _kind(one: ToldEvent) -> str:
+    return "persistent" if one.text("service_action") else "simple"
+
+
+def _reset_clears(trial: Trial) -> Judgement:
+    resets, reserved = _resets(trial), _reserved(trial)
+    if not resets:
+        return _replayed_reset_clears(trial)
     conflicts = list(told_events(trial.timeline, "reservation-conflict"))
     survived = {"simple": 0, "persistent": 0}
     tried = {"simple": 0, "persistent": 0}
@@ -159,7 +230,7 @@ def _reset_clears(trial: Trial) -> Judgement:
         lun = reset.number("lun")
         before = [one for one in reserved if one.at_ns < reset.at_ns and one.number("lun") == lun]
         if before:
-            kind = "persistent" if before[-1].text("service_action") else "simple"
+            kind = _kind(before[-1])
             tried[kind] += 1
             survived[kind] += any(one.at_ns > reset.at_ns and one.number("lun") == lun for one in conflicts)
     numbers = (
@@ -179,12 +250,46 @@ def _reset_clears(trial: Trial) -> Judgement:
     )
 
 
+def _replayed_reset_clears(trial: Trial) -> Judgement:
+    lost = incident_of(trial, MPIO_LOSS)
+    if lost is None:
+        return untried("No logical unit was reset. Replayed with link 1 lost, nothing had to be.")
+    steps = [step["what"] for step in json.loads(lost["steps"])]
+    settings = steps.count("mode-pages")
+    units = f"{settings} logical unit{'' if settings == 1 else 's'}"
+    held = Counter(_kind(one) for one in _reserved(trial))
+    numbers = (
+        Number("logical units whose settings were reset", float(settings), "requests"),
+        Number("reservations by RESERVE in the recording", float(held["simple"]), "requests"),
+        Number("Persistent Reservations in the recording", float(held["persistent"]), "requests"),
+    )
+    if not held:
+        return untried(
+            f"No logical unit was reset, and no reservation held; {WHERE}the LUN RESET put the mode pages of "
+            f"{units} back to their saved values, and would have cleared a RESERVE.",
+            *numbers,
+        )
+    return Judgement(
+        verdict(lost["reservation"] == "cleared" and settings > 0),
+        f"No logical unit was reset; {WHERE}by SPC's rules the LUN RESET clears the {held['simple']} "
+        f"reservations by RESERVE that the recording holds, keeps its {held['persistent']} persistent ones, "
+        f"and puts the mode pages of {units} back to their saved values.",
+        numbers,
+    )
+
+
+def _if_none_reset(trial: Trial) -> tuple[Experiment, ...]:
+    return () if _resets(trial) else (MPIO_LOSS,)
+
+
 RESET_CLEARS = Claim(
     4,
     "LUN RESET clears RESERVE and settings; Persistent Reservations survive.",
-    "Reservations before, and conflicts after, each completed LOGICAL UNIT RESET, as recorded.",
+    "Reservations before, and conflicts after, each completed LOGICAL UNIT RESET, as recorded; without one, "
+    "a replay of it.",
     "The claim holds where no conflict shows a RESERVE after the reset, and one shows every Persistent "
-    "Reservation.",
+    "Reservation; in a replay where the recording holds reservations and the rules of SPC say so.",
     "events",
     _reset_clears,
+    _if_none_reset,
 )

@@ -1,7 +1,7 @@
 """Claims 1, 5, 6 and 13: how MC/S and MPIO come through a lost connection.
 
-What was recorded goes before; where no connection was lost, claims 1, 5 and 13 are tried in replays in which
-a link dies, with every command accounted for.
+What was recorded goes before; where nothing of the kind was, the claims are tried in replays in which a link
+dies, with every command accounted for.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, time_said, untried, verdict
 from analyzer.comparison.claims.lost_links import (
     MCS_LOSS,
     MCS_SILENCE,
+    MPIO_LOSS,
     MPIO_SILENCE,
     WHERE,
     incident_of,
@@ -39,10 +40,6 @@ def _total(found: list[Failover], name: str) -> int:
 
 def _commands(number: int) -> str:
     return f"{number} command{'' if number == 1 else 's'}"
-
-
-def _seconds(nanoseconds: int) -> str:
-    return f"{nanoseconds / 1e9:.3g} s" if nanoseconds >= 1e9 else f"{nanoseconds / 1e6:.3g} ms"
 
 
 def _reassigns(trial: Trial) -> Judgement:
@@ -85,7 +82,7 @@ def _replayed_reassigns(trial: Trial) -> Judgement:
         f"Nothing of the kind was recorded; {WHERE}of {lost['outstanding']} commands that it held "
         f"{lost['reassigned']} were reassigned, {lost['retried_other_path']} that had not arrived were sent "
         f"under their CmdSN on the other connection, and {lost['failed']} failed; session and reservation "
-        f"were {lost['reservation']}, and the slowest took {_seconds(lost['stall_ns'])}.",
+        f"were {lost['reservation']}, and the slowest took {time_said(lost['stall_ns'])}.",
         (
             Number("commands held", float(lost["outstanding"]), "requests"),
             Number("reassigned as they were", float(lost["reassigned"]), "requests"),
@@ -123,9 +120,9 @@ def _extra_time(trial: Trial) -> Judgement:
     return Judgement(
         verdict(extra <= FEW_SECONDS_NS),
         "From when the commands could go on to the completion of the last, abort and retry took "
-        f"{_seconds(extra)} at "
-        f"most; before that, noticing the loss took {_seconds(detection)} and a timer held them for "
-        f"{_seconds(timer)}.",
+        f"{time_said(extra)} at "
+        f"most; before that, noticing the loss took {time_said(detection)} and a timer held them for "
+        f"{time_said(timer)}.",
         (
             Number("abort and retry", float(extra), "ns"),
             Number("detection", worst.detection_ns, "ns"),
@@ -144,9 +141,9 @@ def _replayed_extra_time(trial: Trial) -> Judgement:
     held = lost["hold_to_ns"] - lost["hold_from_ns"]
     return Judgement(
         verdict(extra <= FEW_SECONDS_NS),
-        f"Nothing of the kind was recorded; {WHERE}LUN RESET and retry took {_seconds(extra)}; before that, "
-        f"noticing the loss took {_seconds(detection)} and the recovery timer held the commands for "
-        f"{_seconds(held)}.",
+        f"Nothing of the kind was recorded; {WHERE}LUN RESET and retry took {time_said(extra)}; before that, "
+        f"noticing the loss took {time_said(detection)} and the recovery timer held the commands for "
+        f"{time_said(held)}.",
         (
             Number("abort and retry", float(extra), "ns"),
             Number("detection", float(detection), "ns"),
@@ -170,35 +167,59 @@ EXTRA_TIME = Claim(
 )
 
 
-def _fraction(trial: Trial) -> Judgement:
-    found = [
+def _aborting(trial: Trial) -> list[Failover]:
+    return [
         one
         for one in _of(trial, is_mcs=False)
         if one.extra_ns is not None and any(name in ABORTING for name in one.functions)
     ]
+
+
+def _fraction(trial: Trial) -> Judgement:
+    found = _aborting(trial)
     if not found:
-        return untried(
-            "No session was lost beside another whose initiator then aborted by task management what it had "
-            "sent."
-        )
+        return _replayed_fraction(trial)
     worst = max(found, key=lambda one: one.extra_ns or 0)
     extra = worst.extra_ns or 0
     return Judgement(
         verdict(extra < FRACTION_NS),
-        f"With {', '.join(sorted(set(worst.functions)))} the commands had all completed {_seconds(extra)} "
+        f"With {', '.join(sorted(set(worst.functions)))} the commands had all completed {time_said(extra)} "
         "after the "
         "loss was known.",
         (Number("abort and retry", float(extra), "ns"), Number("slowest held command", worst.stall_ns, "ns")),
     )
 
 
+def _replayed_fraction(trial: Trial) -> Judgement:
+    none = (
+        "No session was lost beside another whose initiator then aborted by task management what it had sent."
+    )
+    lost = incident_of(trial, MPIO_LOSS)
+    if lost is None or lost["last_completion_ns"] is None or not lost["retried_other_path"]:
+        return untried(none + " Replayed with link 1 lost, no command had to be sent again.")
+    extra = max(0, lost["last_completion_ns"] - lost["detected_ns"])
+    return Judgement(
+        verdict(extra < FRACTION_NS),
+        f"Nothing of the kind was recorded; {WHERE}noticed at once, one LUN RESET aborted what was at the "
+        f"target, {_commands(lost['retried_other_path'])} went to the other path, and all had completed "
+        f"{time_said(extra)} after the loss was known.",
+        (
+            Number("abort and retry", float(extra), "ns"),
+            Number("commands sent again", float(lost["retried_other_path"]), "requests"),
+            Number("slowest held command", float(lost["stall_ns"]), "ns"),
+        ),
+    )
+
+
 FRACTION = Claim(
     6,
     "With the ability to abort all submitted commands it falls to a fraction of a second.",
-    "The lost sessions of initiators with another to the same target that used task management, as recorded.",
+    "The lost sessions of initiators with another to the same target that used task management, as recorded; "
+    "without one, a replay with a LUN RESET.",
     f"The same time; the claim holds below {FRACTION_NS / 1e9:g} s.",
     "incidents",
     _fraction,
+    lambda trial: () if _aborting(trial) else (MPIO_LOSS,),
 )
 
 

@@ -19,7 +19,7 @@ from analyzer.replay.calibration import Calibration, calibration_of
 from analyzer.replay.run import disturbed, replay_from
 from analyzer.replay.scenario import Scenario
 from analyzer.replay.words import scenario_of
-from analyzer.replay.workload import excerpt_around
+from analyzer.replay.workload import excerpt_around, peak_of
 from analyzer.tables.folder import Outcome, Timeline
 
 Int32s = npt.NDArray[np.int32]
@@ -42,7 +42,7 @@ class Experiment:
 
     With ``like_links`` every link is like the first, so that what differs comes from topology and policy
     and not from a link that happened to be faster. ``fault``, ``recovery`` and ``neighbours`` are as on
-    the command line, but for ``at=peak``: when as many requests have completed as in the recording by then.
+    the command line.
     """
 
     policy: str
@@ -51,6 +51,8 @@ class Experiment:
     fault: str = ""
     recovery: str = ""
     neighbours: int = 0
+    target: tuple[tuple[str, Any], ...] = ()
+    """Fields of the target's model that differ from the usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,23 +157,8 @@ class Trial:
     def _start(self) -> Calibration:
         """What all replays start from."""
         whole = calibration_of(self.timeline)
-        excerpt = excerpt_around(whole.workload, self._busiest_ns, REPLAYED_AT_MOST)
+        excerpt = excerpt_around(whole.workload, peak_of(self.timeline), REPLAYED_AT_MOST)
         return replace(whole, workload=excerpt)
-
-    @cached_property
-    def _busiest_ns(self) -> int:
-        """When most was outstanding, ns since the epoch; of several such moments the middle one."""
-        outstanding = self.timeline.values("tasks", "outstanding")
-        at_ns = self.timeline.values("tasks", "command_ns")
-        peaks_ns = at_ns[outstanding == outstanding.max()]
-        return int(peaks_ns[np.abs(peaks_ns - np.median(at_ns)).argmin()])
-
-    @cached_property
-    def _busiest_share(self) -> float:
-        """The share of the replayed requests that the recording had completed one completion after that."""
-        ended_ns = self.timeline.values("tasks", "ended_ns")[self.excerpt]
-        done = int((ended_ns <= self._busiest_ns).sum()) + 1
-        return min(done, len(ended_ns) - 0.5) / len(ended_ns)
 
     @cached_property
     def excerpt(self) -> Int64s:
@@ -207,9 +194,10 @@ class Trial:
         if experiment.like_links:
             links = self.link or self._replayed[FIRST_LINK].links[0]
         scenario = scenario_of(experiment.policy, pacing=experiment.pacing, seed=self.seed, links=links)
-        # The recorded time of the peak may lie behind the end of a quicker replay: the same share may not.
-        fault = experiment.fault.replace("at=peak", f"at={100 * self._busiest_share:.6f}%")
-        faults = (fault,) if fault else ()
+        if experiment.target:
+            target = scenario.target.model_copy(update=dict(experiment.target))
+            scenario = scenario.model_copy(update={"target": target})
+        faults = (experiment.fault,) if experiment.fault else ()
         return disturbed(scenario, faults, experiment.recovery or None, experiment.neighbours)
 
     def _kept(self, experiment: Experiment, outcome: Outcome) -> Replayed:
