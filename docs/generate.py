@@ -129,6 +129,12 @@ initiator gave up goes on there, unanswered; commands that never arrived leave a
 session until they are sent again. Commands of sequential devices without an address fail where the target
 may have begun with them, as a second one would act twice.
 
+On a slow or lossy link NOP-Outs wait behind what was written before, and so do their answers. Where nothing
+at all was heard for interval and timeout together, neither a PDU nor a packet of Data-In, a connection is
+given up that was only slow: a false failover, as when long writes fill the socket. A command that was sent
+`command_retries` times again behind lost sessions fails on that path (Linux's sd: 5); one that 20 connections
+lost is given up.
+
 Paths of one priority (`priorities=50:50:10:10` behind a policy) are a group. Where the last path of a group
 is lost, the next is used after `group_switch`, its commands held until then; `failback` says how long a
 better group works again until it is used (0s immediate, off manual; multipath's followover is immediate for

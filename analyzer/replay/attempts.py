@@ -83,8 +83,14 @@ class Attempts:
     def __init__(self, world: World, queue: EventQueue) -> None:
         self.world = world
         self.queue = queue
+        self._factors: dict[int, float] = {}
 
     # Events
+
+    @property
+    def has_events(self) -> bool:
+        """Whether anything is under way or due."""
+        return bool(self.queue.counters[SIZE])
 
     def events(self) -> Events:
         """The events of the queue, as copies."""
@@ -176,11 +182,13 @@ class Attempts:
             is_on_it &= np.isin(events.kind, FROM_TARGET_KINDS) == bool(direction % 2)
             left = np.where(is_on_it, np.maximum(0, at_ns - now_ns - int(one.delay_ns)), 0)
             if one.rate_bps:
-                slower = np.rint(left * (1 / factor - 1)).astype(np.int64)
-                at_ns = np.where(is_on_it, at_ns + slower, at_ns)
+                before_bps = int(one.rate_bps)
+                self._factors[direction] = self._factors.get(direction, 1.0) * factor
+                one.rate_bps = max(1, round(int(one.full_rate_bps) * self._factors[direction]))
+                more = before_bps / int(one.rate_bps) - 1
+                at_ns = np.where(is_on_it, at_ns + np.rint(left * more).astype(np.int64), at_ns)
                 one.free_ns = max(now_ns, int(one.free_ns))
-                one.free_ns += int((int(one.free_ns) - now_ns) * (1 / factor - 1))
-                one.rate_bps = max(1, round(int(one.rate_bps) * factor))
+                one.free_ns += int((int(one.free_ns) - now_ns) * more)
             one.tail_owner = NONE
             one.delay_ns = max(0, int(one.delay_ns) + more_delay_ns)
         self._put(at_ns, events.key)
@@ -283,6 +291,25 @@ class Attempts:
             row = int(self.world.progress[row].next_in_queue)
         return waiting
 
+    def heard_ns(self, path: int, now_ns: int) -> int:
+        """When the initiator last had a PDU on a path, or a packet of Data-In that are still coming."""
+        world = self.world
+        heard_ns = int(world.paths[path].heard_ns)
+        link = world.links[int(world.paths[path].link_from)]
+        if not link.rate_bps:
+            return heard_ns
+        packet_ns = max(1, int(link.segment_bytes) * 8_000_000_000 // int(link.rate_bps))
+        events = self.events()
+        is_coming = (events.kind == int(STATUS_ARRIVES)) & (events.path == path) & (events.at_ns < FAR_NS)
+        for row, ends_ns in zip(
+            events.subject[is_coming].tolist(), events.at_ns[is_coming].tolist(), strict=True
+        ):
+            taken_ns = int(world.requests[row].read_bytes) * 8_000_000_000 // int(link.rate_bps)
+            packets = (now_ns - (ends_ns - taken_ns)) // packet_ns
+            if packets > 0:
+                heard_ns = max(heard_ns, ends_ns - taken_ns + packets * packet_ns)
+        return heard_ns
+
     def _note_partial_reads(self, path: int, now_ns: int) -> None:
         world = self.world
         link = world.links[int(world.paths[path].link_from)]
@@ -377,9 +404,19 @@ class Attempts:
         world.arrived[:] = renamed(world.arrived)
         events = self.events()
         is_of_them = ~np.isin(events.kind, (*OF_NO_REQUEST, int(READY))) & np.isin(events.subject, rows)
-        slots = events.slot[is_of_them]
+        slots = np.concatenate([events.slot[is_of_them], self._unread(rows)])
         self.queue.subject[slots] = instead[self.queue.subject[slots]]
         return abandoned
+
+    def _unread(self, rows: Rows) -> Rows:
+        """The slots of what lies unread of ``rows`` on connections that the target has stopped reading."""
+        found = []
+        for slot in self.world.paths.unread_first.tolist():
+            while slot != NONE:
+                found.append(slot)
+                slot = int(self.queue.next_kept[slot])
+        slots = np.array(found, np.int64)
+        return slots[np.isin(self.queue.subject[slots], rows)]
 
     def _end_at_target(self, abandoned: Rows, now_ns: int) -> None:
         """Let the target be done with attempts that were given up as soon as they can leave it."""

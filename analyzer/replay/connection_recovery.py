@@ -89,6 +89,9 @@ class ConnectionRecovery(PathRecovery):
         if one.end != UNFINISHED or one.path != path:
             return
         rows = np.array([row])
+        # One that never arrived leaves a CmdSN that the others wait for, so it is sent until it does.
+        if self._has_arrived(row) and not len(self.without_hopeless(rows, found, now_ns)):
+            return
         if self.world.paths[target].is_lost:
             living = self._living(int(self.world.paths[path].nexus))
             if not len(living):
@@ -99,12 +102,14 @@ class ConnectionRecovery(PathRecovery):
             self.attempts.ask_again(rows, now_ns)
         elif self._has_arrived(row) and self.recovery.connection_recovery == "reassign":
             found.reassign(now_ns, row)
+            self.sent_again[row] += 1
             self.note(now_ns, "request-reassigned", path=target, request=row)
             self._reassign(row, target, now_ns)
         elif self._has_arrived(row) and self._may_not_repeat(row):
             self._fail(rows, now_ns, "may not be sent again", found)
         else:
             found.retry(now_ns, [row], is_same_path=False)
+            self.sent_again[row] += 1
             self.note(now_ns, "request-retried", path=target, request=row)
             if self._has_arrived(row):
                 self.attempts.give_up(rows, now_ns, is_aborted=False)

@@ -32,6 +32,8 @@ from analyzer.replay.state import (
 FIRST_RETRANSMISSION_NS = 200_000_000
 """The smallest retransmission timeout of Linux; it doubles with each attempt (RFC 6298 section 5.5)."""
 RETRANSMISSIONS_DOUBLE = 10
+MOST_ASKED_IN_VAIN = 50
+"""NOP-Outs on each bad path while nothing else is under way; behind so many nothing will be."""
 
 
 class Failover(SessionRecovery):
@@ -123,8 +125,12 @@ class Failover(SessionRecovery):
                 self._watch(path, sees_carrier and self.scenario.bond_mode is None, now_ns)
 
     def _give_links(self, fault: Fault, found: Disturbance, now_ns: int) -> None:
+        if self.scenario.bond_mode is not None:
+            self._left_links -= self._bonded_links_of(fault)
         for link in self._links_of(fault):
             self._causes.get(link, set()).discard(id(found))
+            if self.scenario.bond_mode is BondMode.BALANCE_RR:
+                self._rescale_bond(link, now_ns)
             is_away = self._causes.get(link) or not self.attempts.is_halted(link)
             if is_away or link in self._resuming:
                 continue
@@ -156,6 +162,7 @@ class Failover(SessionRecovery):
         self.attempts.resume(link, now_ns)
         for path in self._paths_on(link):
             self._epoch[path] += 1
+            self._watch_answers(path, now_ns)
 
     def _reset(self, fault: Fault, found: Disturbance, now_ns: int) -> None:
         for link in self._links_of(fault):
@@ -186,6 +193,9 @@ class Failover(SessionRecovery):
                     lambda at_ns, link=link, before=before: self._mend(link, fault, found, before, at_ns),  # type: ignore[misc]
                 )
             found.hold(self.attempts.outstanding(self._paths_on(link)))
+            self._worsened[link] = found
+            for path in self._paths_on(link):
+                self._watch_answers(path, now_ns)
 
     def _set_loss(self, link: int, fault: Fault) -> list[tuple[int, int, int]]:
         """Make the connections of a link lossy; gives what they were."""
@@ -205,6 +215,8 @@ class Failover(SessionRecovery):
         for lane, loss, is_plain in before:
             self.world.lanes[lane].loss_per_billion = loss
             self.world.lanes[lane].is_plain = is_plain
+        if self._worsened.get(link) is found:
+            del self._worsened[link]
         found.step(now_ns, "mended", f"link {link}")
 
     def _leave_bonded_link(self, link: int, fault: Fault, found: Disturbance, now_ns: int) -> None:
@@ -212,20 +224,35 @@ class Failover(SessionRecovery):
         if not self.attempts.is_halted(link):
             return
         links = self.scenario.link_count or 1
-        self._left_links.update(range(links) if fault.link is None else {fault.link})
-        left = [one for one in range(links) if one not in self._left_links]
+        self._left_links |= self._bonded_links_of(fault)
+        left = self._bonded_left()
         if not left:
             return
         resumed_ns = self._next_retransmission(self._fallen[link], now_ns)
         found.step(now_ns, "bond", f"goes on over {len(left)} of {links} links")
-        self.at(resumed_ns, lambda at_ns: self._go_on_bonded(link, left, found, at_ns))
+        self.at(resumed_ns, lambda at_ns: self._go_on_bonded(link, found, at_ns))
 
-    def _go_on_bonded(self, link: int, left: list[int], found: Disturbance, now_ns: int) -> None:
-        if not self.attempts.is_halted(link):
+    def _bonded_links_of(self, fault: Fault) -> set[int]:
+        return set(range(self.scenario.link_count or 1)) if fault.link is None else {fault.link}
+
+    def _bonded_left(self) -> list[int]:
+        """The links that the bond still uses."""
+        return [one for one in range(self.scenario.link_count or 1) if one not in self._left_links]
+
+    def _rescale_bond(self, link: int, now_ns: int) -> None:
+        """Packets go in turn over all links that the bond uses: one of all their rates stands for them."""
+        width = len(self._bonded_left())
+        if width and width != self._bond_width:
+            self.attempts.rescale(link, now_ns, width / self._bond_width, 0)
+            self._bond_width = width
+
+    def _go_on_bonded(self, link: int, found: Disturbance, now_ns: int) -> None:
+        left = self._bonded_left()
+        if not self.attempts.is_halted(link) or not left:
             return
         self.attempts.resume(link, now_ns)
         if self.scenario.bond_mode is BondMode.BALANCE_RR:
-            self.attempts.rescale(link, now_ns, len(left) / (len(left) + 1), 0)
+            self._rescale_bond(link, now_ns)
         else:
             for number, path in enumerate(self._paths_on(link)):
                 self.world.paths[path].link_to = 2 * left[number % len(left)]
@@ -265,6 +292,49 @@ class Failover(SessionRecovery):
         if signs:
             at_ns, sign = min(signs)
             self.at(max(at_ns, now_ns), lambda at_ns: self._notice(path, epoch, sign, at_ns))
+
+    def _open(self, path: int, now_ns: int) -> None:
+        super()._open(path, now_ns)
+        self._watch_answers(path, now_ns)
+
+    def _watch_answers(self, path: int, now_ns: int) -> None:
+        """See to NOP-Outs on a connection that works, but badly: their answers may come too late."""
+        if self._link(path) in self._worsened and self.recovery.noop_interval_ns:
+            self._ask(path, int(self._epoch[path]), now_ns)
+
+    def _ask(self, path: int, epoch: int, now_ns: int) -> None:
+        """Send a NOP-Out where nothing was heard for an interval, as open-iscsi does (DOMAIN 6)."""
+        interval_ns = self.recovery.noop_interval_ns or 0
+        is_bad = self._link(path) in self._worsened and not self.attempts.is_halted(self._link(path))
+        if epoch != self._epoch[path] or not is_bad or self._is_in_vain():
+            return
+        due_ns = self.attempts.heard_ns(path, now_ns) + interval_ns
+        if now_ns < due_ns:
+            self.at(due_ns, lambda at_ns: self._ask(path, epoch, at_ns))
+            return
+        self.exchange(path, now_ns, lambda: 0, lambda at_ns: self._hear(path, epoch, at_ns))
+        self.at(now_ns + self.recovery.noop_timeout_ns, lambda at_ns: self._judge(path, epoch, at_ns))
+
+    def _is_in_vain(self) -> bool:
+        self._asked_in_vain = 0 if self.attempts.has_events else self._asked_in_vain + 1
+        return self._asked_in_vain > MOST_ASKED_IN_VAIN * len(self.host)
+
+    def _hear(self, path: int, epoch: int, now_ns: int) -> None:
+        if epoch == self._epoch[path]:
+            one = self.world.paths[path]
+            one.heard_ns = max(int(one.heard_ns), now_ns)
+
+    def _judge(self, path: int, epoch: int, now_ns: int) -> None:
+        """The connection is given up where nothing at all was heard since before the NOP-Out."""
+        link = self._link(path)
+        if epoch != self._epoch[path] or link not in self._worsened or self.attempts.is_halted(link):
+            return
+        patience_ns = (self.recovery.noop_interval_ns or 0) + self.recovery.noop_timeout_ns
+        if now_ns < self.attempts.heard_ns(path, now_ns) + patience_ns:
+            self._ask(path, epoch, now_ns)
+            return
+        self._begin(path, self._worsened[link])
+        self._notice(path, epoch, "nop-timeout", now_ns)
 
     def _watch_again(self, path: int, epoch: int, now_ns: int) -> None:
         if epoch == self._epoch[path] and self.attempts.is_halted(self._link(path)):

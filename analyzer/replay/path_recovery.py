@@ -6,6 +6,7 @@ Decides nothing about what is done when; keeps the agenda of a run and the state
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -31,6 +32,10 @@ from analyzer.replay.state import (
     World,
 )
 from analyzer.replay.topology import Network, priorities_of
+
+MOST_SENT_AGAIN = 20
+"""A command that so many connections have lost is given up: where all links are hopelessly slow a replay
+would go on for ever, as the real systems do."""
 
 
 def recovery_for(scenario: Scenario) -> Recovery:
@@ -76,7 +81,12 @@ class PathRecovery:
         self._fallen: dict[int, int] = {}
         self._causes: dict[int, set[int]] = {}
         self._resuming: set[int] = set()
+        self._worsened: dict[int, Disturbance] = {}
+        self._asked_in_vain = 0
+        self.sent_again: Counter[int] = Counter()
+        """How often each request was sent again behind a lost connection."""
         self._left_links: set[int] = set()
+        self._bond_width = scenario.link_count or 1
         self._failed_nexuses: set[int] = set()
         self._groups: dict[int, int] = {}
         self._returning: set[int] = set()
@@ -304,6 +314,17 @@ class PathRecovery:
         if is_risky.any():
             self._fail(rows[is_risky], now_ns, "may not be sent again", found)
         kept: Rows = rows[~is_risky]
+        return kept
+
+    def _times_sent_again(self, rows: Rows) -> Rows:
+        return np.array([self.sent_again[row] for row in rows.tolist()], np.int64)
+
+    def without_hopeless(self, rows: Rows, found: Disturbance, now_ns: int) -> Rows:
+        """Fail those that one connection after the other has lost; gives the others."""
+        is_hopeless = self._times_sent_again(rows) >= MOST_SENT_AGAIN
+        if is_hopeless.any():
+            self._fail(rows[is_hopeless], now_ns, f"sent {MOST_SENT_AGAIN} times again", found)
+        kept: Rows = rows[~is_hopeless]
         return kept
 
     def _fail(self, rows: Rows, now_ns: int, why: str, found: Disturbance | None = None) -> None:

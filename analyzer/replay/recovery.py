@@ -52,6 +52,9 @@ class Recovery(BaseModel):
     path_check_ns: Time = 5 * SECOND_NS
     no_path_retries: Annotated[int, Field(ge=-1, le=10**6)] = 0
     """Polling intervals for which requests without a path are kept; -1: for ever (queue_if_no_path)."""
+    command_retries: Annotated[int, Field(ge=0, le=10**6)] = 5
+    """How often a command is sent again on its path, each time behind a lost session, until it fails there
+    (SD_MAX_RETRIES of Linux's sd driver)."""
     group_switch_ns: Time = 0
     """What it takes to use another path group (RTPG, STPG, the target's transition with NOT READY 02/04/0A);
     its commands are held meanwhile, as dm-multipath's QUEUE_IO does."""

@@ -89,14 +89,38 @@ class SessionRecovery(ConnectionRecovery):
                 self._go_on(row, int(one.path), back[0], found, now_ns)
         else:
             found.reserve_ends("released")
-            self._repeat(rows, found, now_ns, is_same_path=True, is_aborted=True, is_moving=len(paths) > 1)
+            is_worn = self._times_sent_again(rows) >= self.recovery.command_retries
+            is_worn &= self.world.progress.sent_ns[rows] != NEVER
+            self._repeat(
+                rows[~is_worn], found, now_ns, is_same_path=True, is_aborted=True, is_moving=len(paths) > 1
+            )
+            if is_worn.any():
+                self._fail_on_path(nexus, rows[is_worn], back, found, now_ns)
             self.attempts.begin_session(nexus)
-        for path in back:
+        for path in back if nexus not in self._failed_nexuses else ():
             self.note(now_ns, "path-reinstated", path=path)
         self._release_waiting(now_ns)
         for path in paths.tolist():
             if path not in back:
                 self.at(now_ns, lambda at_ns, path=path: self._log_in_connection(path, found, at_ns))  # type: ignore[misc]
+
+    def _fail_on_path(self, nexus: int, rows: Rows, back: list[int], found: Disturbance, now_ns: int) -> None:
+        """Commands were sent often enough on a path: another gets them until the path checker is content.
+
+        Without another path they fail.
+        """
+        self._set_working(back, False)
+        if not np.isin(self._host_of(rows), self._hosts_with_path()).all():
+            self._set_working(back, True)
+            self._fail(rows, now_ns, f"sent {self.recovery.command_retries} times again", found)
+            return
+        self._failed_nexuses.add(nexus)
+        found.step(now_ns, "path-failed", f"session {nexus}")
+        for path in back:
+            self.note(now_ns, "path-failed", path=path)
+        self.redirect(rows, found, now_ns, is_aborted=True)
+        wait_ns = self.recovery.path_check_ns
+        self.at(now_ns + wait_ns, lambda at_ns: self._reinstate(nexus, back, found, at_ns))
 
     def _repeat(
         self,
@@ -110,6 +134,7 @@ class SessionRecovery(ConnectionRecovery):
     ) -> None:
         """Send commands again from the beginning, but for those that may not be."""
         rows = self.without_unrepeatable(rows, found, now_ns)
+        rows = self.without_hopeless(rows, found, now_ns)
         is_sent = self.world.progress.sent_ns[rows] != NEVER
         if not is_same_path:
             # Those that another lost path held meanwhile were not sent again yet.
@@ -117,6 +142,7 @@ class SessionRecovery(ConnectionRecovery):
             is_sent &= np.isin(self._host_of(rows), self.host[self.world.paths.is_lost == 0])
         sent = rows[is_sent].tolist()
         found.retry(now_ns, sent, is_same_path=is_same_path)
+        self.sent_again.update(sent)
         for row in sent:
             path = int(self.world.progress[row].path) if is_same_path else None
             self.note(now_ns, "request-retried", path=path, request=row)

@@ -93,6 +93,7 @@ def disturbed(
     network = made_network(scenario, links, hosts=hosts, **agreed)
     world = world_of(scenario, workload, network, fresh_log(transfers=100 * len(workload) + 1000))
     failover = Failover(scenario, network, cannot_repeat=cannot_repeat)
+    _calls.clear()
     world = run(world, scenario, _must_end_soon, failover)
     broken = broken_rules(world)
     assert not broken, broken

@@ -363,3 +363,80 @@ def test_the_peak_lies_in_a_replay_however_quick():
         assert int((completed <= incident["failed_ns"]).sum()) == done
         assert incident["outstanding"] > 0
     assert incident["failed_ns"] < peak_ns
+
+
+ETHERNET = (ideal_link(10**9, 50_000, mtu_bytes=1460),)
+BURST = {"max_burst_bytes": 262_144, "first_burst_bytes": 65_536, "immediate_bytes": 0}
+
+
+@pytest.mark.parametrize(("factor", "is_given_up"), [(0.001, False), (0.0001, True)])
+def test_writes_that_fill_a_slow_link_make_a_false_failover(factor, is_given_up):
+    """A burst of 256 KiB, after which an R2T comes, takes 2 s at a 1000th of 1 Gbit/s, 21 s at a 10,000th."""
+    world, failover = disturbed(
+        made_workload(60, write_bytes=4_000_000, service_ns=1_000_000),
+        "mpio:2/round-robin",
+        [f"slow,link=1,at=10ms,factor={factor}"],
+        "linux-multipath,command_timer=off",
+        ETHERNET,
+        pacing="depth:8",
+    )
+    found = failover.disturbances[0]
+    assert (world.progress.end[:60] == GOOD).all()
+    assert (found.detected_by == "nop-timeout") == is_given_up
+    if is_given_up:
+        # Interval and timeout behind the last R2T, which came within a burst.
+        assert 10 * SECOND <= found.detected_ns - found.failed_ns <= (10 + 21) * SECOND
+        assert found.retried_same_path
+
+
+def test_a_command_that_is_cut_off_time_and_again_goes_to_another_path():
+    """Behind each login come the same writes and the same false failover, until they are not sent again."""
+    world, failover = disturbed(
+        made_workload(12, write_bytes=4_000_000, service_ns=1_000_000),
+        "mpio:2/round-robin",
+        ["slow,link=1,at=10ms,factor=0.0001"],
+        "linux-multipath,command_timer=off,command_retries=2,path_check=60min",
+        ETHERNET,
+        pacing="depth:4",
+    )
+    assert (world.progress.end[:12] == GOOD).all()
+    assert world.progress.retries[:12].max() == 3
+    assert "path-failed" in [what for _, what, _ in failover.disturbances[0].steps]
+
+
+def test_a_command_that_is_cut_off_time_and_again_fails_without_another_path():
+    world, failover = disturbed(
+        made_workload(2, write_bytes=4_000_000, service_ns=1_000_000),
+        "single/-",
+        ["slow,link=0,at=10ms,factor=0.0001"],
+        "linux-no-multipathd,command_timer=off,command_retries=3",
+        ETHERNET,
+        pacing="depth:2",
+    )
+    assert (world.progress.end[:2] == FAILED).all()
+    assert set(failover.disturbances[0].failed.values()) == {"sent 3 times again"}
+
+
+def test_data_in_that_trickles_in_is_heard():
+    """Reads of 1 MB take 80 s each at a 10000th of the rate, but a packet comes every 0.12 s."""
+    world, failover = disturbed(
+        made_workload(60, read_bytes=1_000_000, service_ns=1_000_000),
+        "mpio:2/round-robin",
+        ["slow,link=1,at=10ms,factor=0.0001"],
+        "linux-multipath",
+        ETHERNET,
+        pacing="depth:8",
+    )
+    assert failover.disturbances[0].detected_ns is None
+    assert not world.progress.retries.any()
+    assert int(world.progress.completed_ns.max()) > 60 * SECOND
+
+
+def test_a_nop_out_between_commands_is_answered_in_time():
+    """An idle connection on a slow link is asked every interval, and goes on."""
+    sparse = made_workload(20, read_bytes=4096, service_ns=1_000_000, issued_ns=np.arange(20) * 7 * SECOND)
+    world, found = failed(
+        "mpio:2/round-robin", "slow,link=1,at=1s,factor=0.01", "linux-multipath", sparse, pacing="recorded"
+    )
+    assert found.detected_ns is None
+    assert not world.progress.retries.any()

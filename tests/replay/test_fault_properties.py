@@ -18,6 +18,7 @@ TOPOLOGIES = (
     "mpio:2/round-robin",
     "mpio:2/service-time",
     "mpio:3/failover-only(priorities=2:2:1)",
+    "mpio:2/round-robin(priorities=50:10)",
     "mpio:2xmcs:2/round-robin+least-queue-depth",
     "bond:2:active-backup/-",
     "bond:2:balance-rr/-",
@@ -27,6 +28,7 @@ MOMENTS = st.one_of(
     st.integers(1, 3000).map(lambda ms: f"{ms}ms"),
     st.integers(1, 99).map(lambda share: f"{share}%"),
     st.integers(1, 60).map(lambda count: f"after-task:{count}"),
+    st.just("peak"),
 )
 
 
@@ -41,7 +43,7 @@ def faults(draw, links):
     if kind == "flap":
         words += f",period={draw(st.integers(100, 5000))}ms"
     if kind == "slow":
-        words += f",factor={draw(st.sampled_from([0.01, 0.3]))},delay={draw(st.integers(0, 50))}ms"
+        words += f",factor={draw(st.sampled_from([0.0001, 0.01, 0.3]))},delay={draw(st.integers(0, 50))}ms"
     if kind == "lossy":
         words += f",loss={draw(st.sampled_from([0.1, 5]))}%"
     return words
@@ -59,6 +61,7 @@ RECOVERIES = st.tuples(
         ]
     ),
     st.sampled_from(["", ",is_survivor_paused=true", ",no_path_retries=-1", ",no_path_retries=3"]),
+    st.sampled_from(["", ",command_retries=0", ",command_retries=2"]),
     st.sampled_from(["", ",group_switch=300ms", ",failback=off", ",failback=2s,group_switch=1s"]),
 ).map("".join)
 TARGETS = st.fixed_dictionaries(
