@@ -346,12 +346,17 @@ def show_incidents(console: Console, outcomes: Sequence[Outcome]) -> None:
 
     rows = []
     for outcome in outcomes:
-        for one in outcome.arrow["incidents"].to_pylist():
+        incidents = outcome.arrow["incidents"].to_pylist()
+        for one in incidents:
             again = one["retried_same_path"] + one["retried_other_path"]
             since = one["failed_ns"]
             rows.append(
                 [
-                    plain(outcome.label),
+                    # Of several faults each is named, by its kind and its link.
+                    _two_lines(
+                        plain(outcome.label),
+                        " ".join(one["fault"].split(",")[:2]) if len(incidents) > 1 else "",
+                    ),
                     *(
                         MISSING if one[name] is None else duration(one[name] - since)
                         for name in ("detected_ns", "first_retry_ns", "last_completion_ns")
@@ -370,7 +375,7 @@ def show_incidents(console: Console, outcomes: Sequence[Outcome]) -> None:
         ("all\nback", "right"),
         ("slowest\ncommand", "right"),
         ("nothing\ncompleted", "right"),
-        ("reassigned/\nretried/failed", "right"),
+        ("reassigned/\nretried/\nfailed", "right"),
     ]
     console.print(table("Faults", columns, rows))
     for outcome in outcomes:

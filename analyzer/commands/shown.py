@@ -126,8 +126,8 @@ def _three_digits(value: float) -> str:
 
 
 def _decimals(value: float) -> int:
-    """Decimals that leave three significant digits."""
-    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    """Decimals that leave three significant digits, also where rounding adds one before the point."""
+    return max(0, 2 - math.floor(math.log10(float(f"{abs(value):.2e}")))) if value else 0
 
 
 def _without_nan(value: Any) -> Any:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from analyzer.replay.disturbance import Disturbance
+from analyzer.replay.quantities import time_said
 from analyzer.replay.state import GOOD, NEVER, World
 from analyzer.replay.workload import Workload
 from analyzer.tables.outcome_tables import OUTCOME_INCIDENTS
@@ -118,10 +119,10 @@ def _summary(one: Disturbance, row: dict[str, Any]) -> str:
     if one.detected_ns is None or one.detected_by is None:
         said.append("no connection was lost")
     else:
-        after = (one.detected_ns - one.failed_ns) / 1e9
-        said.append(f"noticed after {after:.3g} s ({_DONE[one.detected_by]})")
+        after = time_said(one.detected_ns - one.failed_ns)
+        said.append(f"noticed after {after} ({_DONE[one.detected_by]})")
     if one.hold_from_ns is not None and one.hold_to_ns is not None and one.hold_to_ns > one.hold_from_ns:
-        said.append(f", held for {(one.hold_to_ns - one.hold_from_ns) / 1e9:.3g} s ({one.hold_timer})")
+        said.append(f", held for {time_said(one.hold_to_ns - one.hold_from_ns)} ({one.hold_timer})")
     counts = [
         f"{row[name]} {words}"
         for name, words in (
@@ -135,7 +136,7 @@ def _summary(one: Disturbance, row: dict[str, Any]) -> str:
     if counts:
         said.append(f"; of {row['outstanding']} commands " + ", ".join(counts))
     if row["stall_ns"] is not None:
-        said.append(f"; the slowest took {row['stall_ns'] / 1e9:.3g} s")
+        said.append(f"; the slowest took {time_said(row['stall_ns'])}")
     if one.neighbours:
         ended = sum(int(each["aborted"]) for each in one.neighbours.values())
         said.append(f"; {ended} commands of {len(one.neighbours)} other sessions were ended")

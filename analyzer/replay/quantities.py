@@ -1,4 +1,4 @@
-"""Numbers with units as people write them: rates, times, sizes and shares, read into whole numbers.
+"""Numbers with units as people write them (rates, times, sizes, shares) as whole numbers, and times as said.
 
 Each reader raises ValueError with the rest of a sentence that begins with the name of the key.
 """
@@ -44,6 +44,11 @@ def nanoseconds(text: str | int) -> int:
     if (unit.lower() or "ns") not in _TIME_NS:
         raise ValueError(f"has the unit {unit!r}; a time is in ns, us, ms, s or min")
     return round(number * _TIME_NS[unit.lower() or "ns"])
+
+
+def time_said(nanoseconds: int) -> str:
+    """A time in a sentence."""
+    return f"{nanoseconds / 1e9:.3g} s" if nanoseconds >= 1e9 else f"{nanoseconds / 1e6:.3g} ms"
 
 
 def byte_count(text: str | int) -> int:

@@ -168,3 +168,30 @@ def test_compilation_is_announced_once_and_loading_is_not(capsys: pytest.Capture
 )
 def test_figures_carry_the_unit_that_suits_them(shown: str, expected: str) -> None:
     assert shown == expected
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_several_faults_at_once_are_told_apart_on_any_terminal(columns: int) -> None:
+    faults = (
+        "black-hole,link=1,at=50%,for=30s",
+        "slow,link=0,at=60%,factor=0.1",
+        "flap,link=1,at=peak,for=4s",
+    )
+    done = run(
+        [
+            *("replay", capture_path("mcs-2conn-rr-tgt"), "--with", "mpio:2/service-time"),
+            *(word for fault in faults for word in ("--fault", fault)),
+            *("--recovery", "linux-multipath,hold=2s", "--neighbours", "1", "--repeats", "0"),
+        ],
+        columns=columns,
+    )
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    table = lines[lines.index(next(line for line in lines if line.startswith("Faults"))) :]
+    for name in ("black-hole link=1", "slow link=0", "flap link=1"):
+        assert sum(line.startswith(name) for line in table) == 1
+    said = " ".join(done.stdout.split())
+    for word in ("noticed", "reassigned/", "retried/", "failed", "nothing"):
+        assert word in said
+    assert "black-hole,link=1,at=50%,for=30s: noticed after 10 s (a NOP-Out went unanswered)" in said

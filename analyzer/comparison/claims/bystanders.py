@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 
-from analyzer.comparison.claims.interface import Claim, Judgement, Number, time_said, untried, verdict
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
 from analyzer.comparison.claims.lost_links import (
     CLEARED_TOLD,
     CLEARED_UNTOLD,
@@ -21,6 +21,7 @@ from analyzer.comparison.claims.lost_links import (
 from analyzer.comparison.claims.recovery import REACHING_OTHERS, failovers
 from analyzer.comparison.claims.trial import Experiment, Trial
 from analyzer.comparison.event_details import ToldEvent, told_events
+from analyzer.replay.quantities import time_said
 
 TASK_ABORTED = 0x40
 CLEARED_BY_ANOTHER = (0x2F, 0x00)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyzer.comparison.claims.interface import Claim, Judgement, Number, time_said, untried, verdict
+from analyzer.comparison.claims.interface import Claim, Judgement, Number, untried, verdict
 from analyzer.comparison.claims.lost_links import (
     MCS_LOSS,
     MCS_SILENCE,
@@ -21,6 +21,7 @@ from analyzer.comparison.claims.lost_links import (
 )
 from analyzer.comparison.claims.recovery import ABORTING, Failover, failovers
 from analyzer.comparison.claims.trial import Experiment, Trial
+from analyzer.replay.quantities import time_said
 
 FEW_SECONDS_NS = 5_000_000_000
 FRACTION_NS = 1_000_000_000

@@ -78,11 +78,6 @@ class Finding:
     excerpt: str = ""
 
 
-def time_said(nanoseconds: int) -> str:
-    """A time in a sentence."""
-    return f"{nanoseconds / 1e9:.3g} s" if nanoseconds >= 1e9 else f"{nanoseconds / 1e6:.3g} ms"
-
-
 def untried(reason: str, *numbers: Number) -> Judgement:
     """The judgement of a claim that the recording cannot support."""
     return Judgement(Verdict.UNTRIED, reason, numbers)
