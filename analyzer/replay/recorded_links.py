@@ -203,7 +203,7 @@ def _pdu_columns(
     lane, first, end, stream = lane[order], first[order], end[order], stream[order]
     segment, overhead = segment_bytes[lane // 2], overhead_bytes[lane // 2]
     continues = np.zeros(len(lane), np.bool_)
-    continues[1:] = (lane[1:] == lane[:-1]) & (first[1:] == end[:-1]) & (end[1:] > first[1:])
+    continues[1:] = (lane[1:] == lane[:-1]) & (first[1:] == end[:-1])
     packets = (stream + segment - 1) // segment
     wire = stream + np.where(continues, stream * overhead // segment, packets * overhead)
     task = timeline.values("pdus", "task_index", -1).astype(np.int64)

@@ -13,7 +13,9 @@ import analyzer
 from analyzer.comparison.baseline import baseline_error
 from analyzer.comparison.compare import compared
 from analyzer.errors import UnusableInputError
+from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
+from analyzer.replay.link_rates import lane_rate
 from analyzer.replay.run import replay_all
 from analyzer.replay.token_buckets import LaneTimes, fitted, paid_until
 from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
@@ -120,6 +122,22 @@ def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
     assert found.bucket_bytes == pytest.approx(bucket, rel=0.1)
     _, should = paid_until(first, last, np.full(400, PACKET), sizes, lane.ack_ns, 66, 8e9 / rate, bucket)
     assert np.median(np.abs(should - last)) < 2
+
+
+@pytest.mark.parametrize(("pdu_bytes", "pdus"), [(8240, 4000), (8240, 150), (65_584, 300)])
+def test_pdus_that_share_packets_show_the_rate_without_a_bias(pdu_bytes, pdus):
+    """A PDU is seen to end with the packet of its last byte: of 8240 bytes, 32 packets hold 5.6 or 5.8."""
+    rate, segment = 40e6, PACKET - 66
+    ends = -(-np.arange(1, pdus + 1) * pdu_bytes // segment)
+    begins = np.arange(pdus) * pdu_bytes // segment + 1
+    last = (ends * PACKET * 8e9 / rate).astype(np.int64)
+    first = (begins * PACKET * 8e9 / rate).astype(np.int64)
+    wire = np.full(pdus, pdu_bytes + pdu_bytes * 66 // segment)
+    shared = np.where(np.append(0, last[:-1]) == first, 0, PACKET)
+    lane = LaneTimes(first, last, shared, wire, np.zeros(0, np.int64), 66, PACKET)
+    found = lane_rate(lane, has_offload=False)
+    assert found.confidence is Confidence.HIGH
+    assert found.rate_bps == pytest.approx(rate, rel=0.001 if pdus > 200 else 0.005)
 
 
 def test_a_cut_capture_says_so_before_all_else(tmp_path):
