@@ -7,8 +7,11 @@ p99 latency 15 %; up to twice that is fair. Does not know how a replay is made.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+import numpy as np
 
 from analyzer.comparison.differences import difference_percent
 from analyzer.comparison.request_columns import (
@@ -111,7 +114,7 @@ def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
     fit = judge(errors)
     sentence = _sentence(fit, errors)
     if fit in (Fit.FAIR, Fit.POOR, Fit.UNKNOWN):
-        sentence += _likely_cause(outcome, timeline)
+        sentence += _lacking(timeline) or sparse_place(errors, recorded, replayed) or _not_told(outcome)
     return BaselineError(outcome.label, fit, errors, sentence, recorded, replayed)
 
 
@@ -154,8 +157,8 @@ def _sentence(fit: Fit, errors: tuple[MeasureError, ...]) -> str:
     return f"{_MEANING[fit]}{numbers}."
 
 
-def _likely_cause(outcome: Outcome, timeline: Timeline) -> str:
-    """What of the recording most likely makes the model err, as a sentence to add; else nothing."""
+def _lacking(timeline: Timeline) -> str:
+    """What the recording lacks that most likely makes the model err, as a sentence to add; else nothing."""
     lost = int(timeline.values("connections", "lost_bytes").sum())
     if lost:
         return f" Likely cause: the recorder missed {lost} bytes."
@@ -169,6 +172,11 @@ def _likely_cause(outcome: Outcome, timeline: Timeline) -> str:
     packets = int(timeline.values("connections", "packets").sum())
     if again > AGAIN * packets:
         return f" Likely cause: {again} of {packets} packets were sent again, which the model does not do."
+    return ""
+
+
+def _not_told(outcome: Outcome) -> str:
+    """Which values that the model rests on the capture did not tell."""
     calibration = outcome.manifest.get("calibration", ())
     unsure = [
         str(value["name"])
@@ -176,6 +184,34 @@ def _likely_cause(outcome: Outcome, timeline: Timeline) -> str:
         if value.get("confidence") == "low" and str(value["name"]).startswith(("rate", "queue depth"))
     ]
     return f" Likely cause: not told by the capture: {', '.join(unsure)}." if unsure else ""
+
+
+_PERCENTILES = {"latency_ns_p50": ("median", 0.5), "latency_ns_p99": ("p99", 0.99)}
+
+
+def sparse_place(errors: tuple[MeasureError, ...], recorded: RequestColumns, replayed: RequestColumns) -> str:
+    """Whether all that errs are percentiles that lie where few commands do, as between two kinds of latency.
+
+    By chance alone a percentile q of n commands moves over some sqrt(q (1 - q) / n) of them (the binomial
+    distribution of those below it); twice that is what chance does in 95 of 100 cases.
+    """
+    said = []
+    for error in errors:
+        if error.error_percent is None or abs(error.error_percent) <= (error.limit_percent or math.inf):
+            continue
+        if error.measure.name not in _PERCENTILES:
+            return ""
+        word, share = _PERCENTILES[error.measure.name]
+        between = []
+        for requests, other in ((recorded, error.replayed or 0.0), (replayed, error.recorded or 0.0)):
+            latency = requests.latency_ns[requests.is_completed]
+            # How far the other's value is from being this percentile here, as a share of the commands.
+            below, up_to = float(np.mean(latency < other)), float(np.mean(latency <= other))
+            between.append(max(0.0, share - up_to, below - share))
+            if between[-1] > 2 * math.sqrt(share * (1 - share) / max(len(latency), 1)):
+                return ""
+        said.append(f"only {100 * max(between):.1f} % of the commands lie between both values of the {word}")
+    return f" Likely cause: {', '.join(said)}, no more than chance moves it." if said else ""
 
 
 def signed_percent(percent: float | None) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzer.comparison.baseline import LIMITS_PERCENT, Fit, MeasureError, baseline_error, judge
+from analyzer.comparison.baseline import (
+    LIMITS_PERCENT,
+    Fit,
+    MeasureError,
+    baseline_error,
+    judge,
+    sparse_place,
+)
+from analyzer.comparison.request_columns import RequestColumns, recorded_requests
 from analyzer.measures import MEASURE_BY_NAME
 from tests.made import BEGIN_NS, make_outcome, make_timeline
 
@@ -55,3 +63,25 @@ def test_nothing_to_judge_is_said():
     )
     error = baseline_error(make_outcome(timeline, "as-recorded"), timeline)
     assert error.fit is Fit.UNKNOWN
+
+
+def of_latencies(*kinds: tuple[int, int]) -> RequestColumns:
+    """Requests of so many commands of each latency in ms."""
+    latency = np.concatenate([np.full(count, 1_000_000 * ms) for count, ms in kinds])
+    command = np.arange(len(latency)) * 10_000_000 + BEGIN_NS
+    timeline = make_timeline(
+        tasks=len(latency), command_ns=command, response_ns=command + latency, latency_ns=latency
+    )
+    return recorded_requests(timeline)
+
+
+@pytest.mark.parametrize(("moved", "is_by_chance"), [(4, True), (40, False)])
+def test_a_median_between_two_kinds_of_command_is_said_to_lie_there(moved: int, is_by_chance: bool):
+    """Where half of 200 commands take 1 ms, few decide whether the median is 1 or 3 ms; forty do not."""
+    recorded = of_latencies((101, 1), (3, 3), (96, 9))
+    replayed = of_latencies((101 - moved, 1), (moved, 3), (3, 5), (96, 9))
+    ends = (float(np.sort(one.latency_ns)[99]) for one in (recorded, replayed))
+    error = MeasureError(MEASURE_BY_NAME["latency_ns_p50"], *ends, 200.0, LIMITS_PERCENT["latency_ns_p50"])
+    assert bool(sparse_place((error,), recorded, replayed)) == is_by_chance
+    throughput = MeasureError(MEASURE_BY_NAME["iops"], 1, 2, 100.0, LIMITS_PERCENT["iops"])
+    assert sparse_place((error, throughput), recorded, replayed) == ""
