@@ -10,11 +10,14 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 MOST_NAMES = 6
+MOST_SUBJECTS = 2
+MOST_SENTENCES = 8
 NOT_WORTH_SAYING = ("agreed", "target.service", "target.window", "")
 
 
 def calibration_lines(calibration: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Sentences about the ``calibration`` of an outcome's manifest."""
+    """Sentences about the ``calibration`` of an outcome's manifest; what holds for several is said once."""
+    subjects: dict[tuple[str, str], list[str]] = {}
     for value in calibration:
         name, _, subject = str(value["name"]).partition(", ")
         if name == "recorded at":
@@ -23,9 +26,15 @@ def calibration_lines(calibration: Sequence[dict[str, Any]]) -> Iterator[str]:
                 "unknown": "at a place that nothing shows",
             }.get(str(value["value"]), f"at the {value['value']}")
             sure = {"high": "", "medium": " most likely", "low": " perhaps"}[str(value["confidence"])]
-            yield f"Recorded{sure} {place} ({subject}): {value['rests_on']}."
+            subjects.setdefault((f"Recorded{sure} {place}", f": {value['rests_on']}"), []).append(subject)
         if name == "commands served at once" and value["value"] is not None:
-            yield f"The device ({subject}) serves {value['value']} commands at once: {value['rests_on']}."
+            rests_on = f" serves {value['value']} commands at once: {value['rests_on']}"
+            subjects.setdefault(("The device", rests_on), []).append(subject)
+    for (begin, end), named in list(subjects.items())[:MOST_SENTENCES]:
+        more = f" and {len(named) - MOST_SUBJECTS:,} more" if len(named) > MOST_SUBJECTS else ""
+        yield f"{begin} ({', '.join(named[:MOST_SUBJECTS])}{more}){end}."
+    if len(subjects) > MOST_SENTENCES:
+        yield f"The same of others in {len(subjects) - MOST_SENTENCES:,} further ways; --json has them all."
     unsure = [
         value
         for value in calibration

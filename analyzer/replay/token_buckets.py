@@ -7,6 +7,7 @@ bucket of one packet, and a first packet that takes its own time. Works on plain
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,7 @@ from analyzer.compilation import njit
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
 
 MOST_PDUS = 4000
 FEWEST_PDUS = 20
@@ -111,6 +113,38 @@ def paid_until(
     return could_ns, should_ns
 
 
+@njit(cache=True, nogil=True)
+def _residuals(
+    first_ns: Int64s,
+    end_ns: Int64s,
+    first_bytes: Int64s,
+    wire_bytes: Int64s,
+    ack_ns: Int64s,
+    ack_bytes: int,
+    chosen: Bools,
+    packet_bytes: int,
+    bucket_bytes: int,
+    rates: Float64s,
+) -> Float64s:
+    """How far the ends of the chosen PDUs lie from what each rate says, on the mean in ns; as ``rates``.
+
+    The mean, for what tells rate from bucket may be few PDUs; stalls of the sender count as one packet.
+    """
+    found = np.empty(len(rates), np.float64)
+    for place in range(len(rates)):
+        ns_per_byte = 8e9 / rates[place]
+        should_ns = paid_until(
+            first_ns, end_ns, first_bytes, wire_bytes, ack_ns, ack_bytes, ns_per_byte, bucket_bytes
+        )[1]
+        total, count = 0.0, 0
+        for row in range(len(end_ns)):
+            if chosen[row]:
+                total += min(abs(end_ns[row] - should_ns[row]), packet_bytes * ns_per_byte)
+                count += 1
+        found[place] = total / count
+    return found
+
+
 def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     """The bucket that explains a lane whose PDUs look as fast as ``fastest_bps``; None for too few PDUs.
 
@@ -125,30 +159,27 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
     acks = lane.ack_ns - origin
 
-    def late(bucket: int, rate: float) -> Float64s:
-        should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate, bucket)[1]
-        return np.abs(end_ns - should)[chosen]
-
-    def residual(bucket: int, rate: float) -> float:
-        # The mean, for what tells rate from bucket may be few PDUs; stalls of the sender count little.
-        return float(np.minimum(late(bucket, rate), lane.packet_bytes * 8e9 / rate).mean())
+    def residuals(bucket: int, rates: Float64s) -> Float64s:
+        return _residuals(*columns, acks, lane.ack_bytes, chosen, lane.packet_bytes, bucket, rates)
 
     found = []
     for packets in BUCKET_PACKETS:
         bucket = round(packets * lane.packet_bytes)
         coarse = fastest_bps * np.geomspace(SMALLEST_RATE_SHARE, 1.05, RATE_STEPS)
-        found.append(_best(residual, bucket, coarse))
+        found.append(_best(residuals, bucket, coarse))
     best = min(found)
     finer = [round(best[1] * share) for share in (0.94, 0.96, 0.98, 1.02, 1.04, 1.06)]
     around = best[2] * np.geomspace(0.94, 1.06, RATE_STEPS)
-    found += [_best(residual, bucket, around) for bucket in finer if bucket >= lane.packet_bytes]
-    found.append(_best(residual, best[1], best[2] * np.geomspace(0.99, 1.01, RATE_STEPS)))
+    found += [_best(residuals, bucket, around) for bucket in finer if bucket >= lane.packet_bytes]
+    found.append(_best(residuals, best[1], best[2] * np.geomspace(0.99, 1.01, RATE_STEPS)))
     best = min(found)
     slight = SLIGHT_SHARE * lane.packet_bytes * 8e9 / best[2]
     as_good = [rate for error, _, rate in found if error <= EQUALLY_GOOD * best[0] + slight]
-    larger = min(residual(round(best[1] * share), best[2]) for share in LARGER_BUCKETS)
+    at_best = np.array([best[2]])
+    larger = min(float(residuals(round(best[1] * share), at_best)[0]) for share in LARGER_BUCKETS)
     is_open = larger <= EQUALLY_GOOD * best[0] + slight
-    middle = float(np.median(late(best[1], best[2])))
+    should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / best[2], best[1])[1]
+    middle = float(np.median(np.abs(end_ns - should)[chosen]))
     return BucketFit(best[2], best[1], middle, min(as_good), max(as_good), int(chosen.sum()), is_open)
 
 
@@ -176,9 +207,10 @@ def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float, bool] | Non
     return bucket, error, bool(larger) and min(larger) <= limit
 
 
-def _best(residual: object, bucket: int, rates: Float64s) -> tuple[float, int, float]:
+def _best(
+    residuals: Callable[[int, Float64s], Float64s], bucket: int, rates: Float64s
+) -> tuple[float, int, float]:
     """The rate with the smallest residual for one bucket: (residual, bucket, rate)."""
-    assert callable(residual)
-    errors = [residual(bucket, float(rate)) for rate in rates]
+    errors = residuals(bucket, rates)
     place = int(np.argmin(errors))
-    return errors[place], bucket, float(rates[place])
+    return float(errors[place]), bucket, float(rates[place])
