@@ -19,10 +19,6 @@ Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 STRETCH_PACKETS = 32
-LONG_STRETCH_PACKETS = (512, 128)
-FEWEST_LONG = 32
-LARGEST_ERROR = 0.6 / STRETCH_PACKETS
-"""So far may stretches be off that end within packets, more than half of one; slower ones held pauses."""
 SETTLING_PACKETS = 3
 LARGE_PDU_PACKETS = 8
 FEWEST = 8
@@ -69,7 +65,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
         return NOT_SHOWN
     guess = float(np.median(alone))
     packet_ns = lane.packet_bytes * 8e9 / guess
-    busy = _busy_rates(lane, guess)
+    busy = stretch_rates(lane, guess)
     if len(busy) >= FEWEST:
         rate, low, high = densest(busy)
         if high <= SHARP * low:
@@ -160,25 +156,8 @@ def _pdu_rates(lane: LaneTimes) -> tuple[Float64s, bool]:
     return np.zeros(0), False
 
 
-def _busy_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
-    """The rates of long stretches where PDUs share packets, else of those of STRETCH_PACKETS.
-
-    A PDU is seen to end with the packet that its last byte is in. Where that holds bytes of the next one as
-    well, most stretches of like PDUs err by the same part of a packet, and the longer they are the less.
-    """
-    short = stretch_rates(lane, guess_bps, STRETCH_PACKETS)
-    if len(short) < FEWEST or np.mean(lane.first_bytes == 0) < 0.5:
-        return short
-    rate = densest(short)[0]
-    for packets in LONG_STRETCH_PACKETS:
-        rates = stretch_rates(lane, guess_bps, packets)
-        if len(rates) >= FEWEST_LONG and abs(densest(rates)[0] / rate - 1) <= LARGEST_ERROR:
-            return rates
-    return short
-
-
-def stretch_rates(lane: LaneTimes, guess_bps: float, packets: int) -> Float64s:
-    """Bytes over time of stretches of so many packets in which the lane never paused, in bit/s.
+def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
+    """Bytes over time of stretches of some dozens of packets in which the lane never paused, in bit/s.
 
     Acknowledgements that went the same way count. The first packets behind a pause, which a bucket may let
     pass for nothing, are left out.
@@ -189,7 +168,7 @@ def stretch_rates(lane: LaneTimes, guess_bps: float, packets: int) -> Float64s:
     sent = np.cumsum(lane.wire_bytes)
     run_begin = np.maximum.accumulate(np.where(pauses, np.arange(len(pauses)), 0))
     since_pause = sent - sent[run_begin] + lane.wire_bytes[run_begin]
-    starts = np.searchsorted(sent, sent - packets * lane.packet_bytes, side="right") - 1
+    starts = np.searchsorted(sent, sent - STRETCH_PACKETS * lane.packet_bytes, side="right") - 1
     kept = (starts >= run_begin) & (
         since_pause[np.maximum(starts, 0)] >= SETTLING_PACKETS * lane.packet_bytes
     )
@@ -198,8 +177,25 @@ def stretch_rates(lane: LaneTimes, guess_bps: float, packets: int) -> Float64s:
     span = lane.end_ns[row] - lane.end_ns[start]
     row, start, span = row[span > 0], start[span > 0], span[span > 0]
     acks = np.searchsorted(lane.ack_ns, lane.end_ns[row]) - np.searchsorted(lane.ack_ns, lane.end_ns[start])
-    rates: Float64s = (sent[row] - sent[start] + acks * lane.ack_bytes) * 8e9 / span
+    through = _sent_through(lane)
+    rates: Float64s = (through[row] - through[start] + acks * lane.ack_bytes) * 8e9 / span
     return rates
+
+
+def _sent_through(lane: LaneTimes) -> Int64s:
+    """Bytes sent when each PDU is seen to end: with all of the packet that its last byte is in, shape (n,).
+
+    Where the next PDU begins in that packet it is a full one. Without that, most stretches of like PDUs would
+    err by the same part of a packet.
+    """
+    sent = np.cumsum(lane.wire_bytes)
+    shares_before = lane.first_bytes == 0
+    begins = np.maximum.accumulate(np.where(shares_before, 0, np.arange(len(sent))))
+    before = sent[begins] - lane.wire_bytes[begins]
+    full = -(-(sent - before) // lane.packet_bytes) * lane.packet_bytes
+    shares_next = np.append(shares_before[1:], False)
+    through: Int64s = before + np.where(shares_next, full, sent - before)
+    return through
 
 
 def _of_offloaded(lane: LaneTimes) -> LaneRate:

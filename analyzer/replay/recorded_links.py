@@ -205,7 +205,9 @@ def _pdu_columns(
     continues = np.zeros(len(lane), np.bool_)
     continues[1:] = (lane[1:] == lane[:-1]) & (first[1:] == end[:-1])
     packets = (stream + segment - 1) // segment
-    wire = stream + np.where(continues, stream * overhead // segment, packets * overhead)
+    # Of PDUs that share packets each has its part of what those packets carry besides.
+    is_shared = continues | np.append(continues[1:], False)
+    wire = stream + np.where(is_shared, stream * overhead // segment, packets * overhead)
     task = timeline.values("pdus", "task_index", -1).astype(np.int64)
     return PduColumns(
         lane,
