@@ -70,16 +70,19 @@ def analyze(
     writing = None if output is None else Alongside("writer", partial(timeline.write, output))
     recorded = recorded_measures(timeline)
     is_page = incident is None and task is None and not as_json
-    if is_page:
-        show(output_console(), timeline, recorded)
-    elif incident is None and task is None:
-        print_json(as_document(timeline, recorded))
-    else:
-        _tell(timeline, incident, task, as_json=as_json)
-    if writing is not None:
-        writing.result()
+    try:
         if is_page:
-            output_console().print(f"Timeline written to {output}")
+            show(output_console(), timeline, recorded)
+        elif incident is None and task is None:
+            print_json(as_document(timeline, recorded))
+        else:
+            _tell(timeline, incident, task, as_json=as_json)
+    finally:
+        # Also where nobody reads on.
+        if writing is not None:
+            writing.result()
+    if writing is not None and is_page:
+        output_console().print(f"Timeline written to {output}")
     if strict and "error" in timeline.values("diagnostics", "severity"):
         raise typer.Exit(1)
 

@@ -51,6 +51,9 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         try:
             verb(*arguments, **options)
+        except BrokenPipeError:
+            # Typer itself would end with exit code 1.
+            _forget_reader()
         except KeyboardInterrupt:
             print("analyzer: stopped", file=sys.stderr, flush=True)
             # Threads may be in the middle of compiling or reading; nothing waits for them.
@@ -94,10 +97,14 @@ def main() -> None:
             code = end.code
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output went away (``| head``): nobody is left to be told anything.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_reader()
         code = 0
     _end_process(code)
+
+
+def _forget_reader() -> None:
+    """The reader of our output went away (``| head``): nobody is left to be told anything."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _end_process(code: Any) -> NoReturn:

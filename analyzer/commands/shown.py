@@ -22,9 +22,16 @@ _TIME_UNITS = (("s", 1e9), ("ms", 1e6), ("µs", 1e3), ("ns", 1.0))
 _BYTE_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 
 
+class _ResultConsole(Console):
+    """Leaves it to the command how it ends when nobody reads on; rich itself ends it with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def output_console() -> Console:
     """The console for results, on stdout."""
-    return Console(highlight=False)
+    return _ResultConsole(highlight=False)
 
 
 def plain(text: Any) -> str:

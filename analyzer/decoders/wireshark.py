@@ -9,8 +9,11 @@ decoder, and meant for captures of a few megabytes.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +59,7 @@ KEPT_SEGMENTS = frozenset(
 )
 TARGET_OPCODE_BIT = 0x20
 SEGMENT_LIMIT_BYTES = 16384
+_LONGEST_END_S = 10
 _DIGEST_BYTES = 8
 """Of header and data together, which may lie between two PDUs."""
 
@@ -112,6 +116,7 @@ def decode(
     take a file, or a source is no file.
     """
     found = _Found()
+    diagnostics = DiagnosticLog()
     files = []
     sizes = [_size_of(source) for source in sources]
     offsets_ns = list(clock_offsets_ns) or [0] * len(sources)
@@ -119,7 +124,7 @@ def decode(
         offset_ns = offsets_ns[file_index]
         # In a thread of its own, pyshark's event loop stands no other in the way (a notebook runs one).
         with ThreadPoolExecutor(1) as apart:
-            reading = apart.submit(_read_file, found, file_index, Path(source), ports, offset_ns)
+            reading = apart.submit(_read_file, found, file_index, Path(source), ports, offset_ns, diagnostics)
             packets, first_ns, last_ns = reading.result()
         files.append(
             CaptureFile(
@@ -139,7 +144,6 @@ def decode(
         )
         if progress is not None:
             progress(sum(sizes[: file_index + 1]), sum(sizes))
-    diagnostics = DiagnosticLog()
     if not found.headers:
         diagnostics.emit("no-iscsi")
     keys = [key for key, stream in found.streams.items() if stream.ends]
@@ -156,24 +160,45 @@ def decode(
     )
 
 
+class _TsharkFailedError(Exception):
+    """What tshark said before it ended with an exit code other than 0."""
+
+
 def _read_file(
-    found: _Found, file_index: int, path: Path, ports: Sequence[int], offset_ns: int
+    found: _Found,
+    file_index: int,
+    path: Path,
+    ports: Sequence[int],
+    offset_ns: int,
+    diagnostics: DiagnosticLog,
 ) -> tuple[int, int | None, int | None]:
-    """Take in every TCP packet of one file; gives their number and the first and last time."""
+    """Take in every TCP packet of one file; gives their number and the first and last time.
+
+    Where tshark comes as far as some packet, what it says is a diagnostic, and else it takes no such file.
+    """
     packet_times: dict[int, int] = {}
-    for packet in _tcp_packets(path, sorted({DEFAULT_PORT, *ports})):
-        number = int(packet.number)
-        at_ns = _nanoseconds(str(packet.frame_info.time_epoch)) + offset_ns
-        packet_times[number] = at_ns
-        _take_packet(found, file_index, packet, number, at_ns, packet_times)
+    number = None
+    try:
+        for packet in _tcp_packets(path, sorted({DEFAULT_PORT, *ports})):
+            number = int(packet.number)
+            at_ns = _nanoseconds(str(packet.frame_info.time_epoch)) + offset_ns
+            packet_times[number] = at_ns
+            _take_packet(found, file_index, packet, number, at_ns, packet_times)
+    except _TsharkFailedError as failure:
+        if number is None:
+            raise UnusableInputError(f"tshark does not take this file: {failure}", source=str(path)) from None
+        code = "capture-cut" if "cut short" in str(failure) else "capture-damaged"
+        diagnostics.emit(code, str(failure), file_index=file_index, packet=number)
     times = packet_times.values()
     return len(packet_times), min(times, default=None), max(times, default=None)
 
 
 def _tcp_packets(path: Path, ports: Sequence[int]) -> Iterator[Any]:
-    """Every TCP packet of a file as pyshark objects; nothing is kept behind."""
+    """Every TCP packet of a file as pyshark objects; nothing is kept behind.
+
+    Raises _TsharkFailedError behind the last of them where tshark did not take the file to its end.
+    """
     import pyshark
-    from pyshark.capture.capture import TSharkCrashException
     from pyshark.tshark.tshark import TSharkNotFoundException
 
     with warnings.catch_warnings():
@@ -189,13 +214,35 @@ def _tcp_packets(path: Path, ports: Sequence[int]) -> Iterator[Any]:
             )
         except TSharkNotFoundException:
             raise UnusableInputError("the wireshark decoder needs tshark, which is not installed") from None
+        ended: list[int] = []
+        capture._cleanup_subprocess = functools.partial(
+            _end_process, capture, ended, capture._cleanup_subprocess
+        )
         try:
             yield from capture
-        except TSharkCrashException:
-            raise UnusableInputError("tshark does not take this file", source=str(path)) from None
         finally:
-            capture.close()
-            capture.eventloop.close()
+            try:
+                capture.close()
+            finally:
+                capture.eventloop.close()
+        if any(ended):
+            raise _TsharkFailedError(str(capture._last_error_line or f"exit code {ended[0]}"))
+
+
+async def _end_process(
+    capture: Any, ended: list[int], cleanup: Callable[[Any], Awaitable[None]], process: Any
+) -> None:
+    """Let a tshark that wrote all it had end by itself, and add its exit code to ``ended``; else kill it.
+
+    pyshark's own ``cleanup`` always kills first, and for that ``subprocess`` looks whether it ended already:
+    where it did, asyncio finds no exit code any more, says 255 instead, and pyshark calls it a crash.
+    """
+    capture._running_processes.discard(process)
+    if capture._eof_reached:
+        with contextlib.suppress(TimeoutError):
+            ended.append(await asyncio.wait_for(process.wait(), _LONGEST_END_S))
+            return
+    await cleanup(process)
 
 
 def _take_packet(
