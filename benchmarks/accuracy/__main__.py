@@ -117,15 +117,18 @@ def _times(failovers: Sequence[FailoverPrediction], names: Sequence[str]) -> str
 
 
 def failover_table(failovers: Sequence[FailoverPrediction]) -> Table:
-    """Median and worst error of each figure for each failing run, and how often all kept their bounds."""
-    table = Table(
-        "failing run", "predictions", *(f"{name} %" for name in BOUNDS_PERCENT), "all within bounds"
-    )
+    """Median and worst error of each figure for each failing run, and how often all kept their bounds.
+
+    Beside them how many of the figures lie in their ranges.
+    """
+    errors = (f"{name} %" for name in BOUNDS_PERCENT)
+    table = Table("failing run", "predictions", *errors, "all within bounds", "figures in range %")
     for name in sorted({one.run.name for one in failovers}):
         mine = [one for one in failovers if one.run.name == name]
         kept = sum(one.is_kept for one in mine)
         cells = [_times(mine, [figure]) for figure in BOUNDS_PERCENT]
-        table.add_row(name, str(len(mine)), *cells, f"{kept} of {len(mine)}")
+        in_range = np.mean([one.is_in_range(figure) for one in mine for figure in BOUNDS_PERCENT])
+        table.add_row(name, str(len(mine)), *cells, f"{kept} of {len(mine)}", f"{100 * in_range:.0f}")
     return table
 
 

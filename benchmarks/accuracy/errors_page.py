@@ -14,7 +14,7 @@ import numpy as np
 from analyzer.intervals import LEVEL
 from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
 from analyzer.report.render import Head, panels_of, render
-from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPrediction
+from benchmarks.accuracy.failovers import BOUNDS_PERCENT, MEASURED, TIMES, FailoverPrediction
 from benchmarks.accuracy.predictions import (
     BOUNDS,
     SHARE,
@@ -133,7 +133,7 @@ def _table(flat: Sequence[Prediction]) -> Table:
         measured = [Cell(f"{one.run.median(name):.4g}", one.run.median(name)) for name in NAMES]
         errors = [
             Cell(
-                f"{one.error(name):+.3f}" if name == SHARE else f"{one.error(name):+.1f} %",
+                f"{one.error(name):+.3f}" if name == SHARE else f"{one.error(name):+z.1f} %",
                 one.error(name),
                 "good" if one.excess(name) <= 1 else "bad",
             )
@@ -163,9 +163,12 @@ def _table(flat: Sequence[Prediction]) -> Table:
 def _failovers(failovers: Sequence[FailoverPrediction]) -> Section:
     errors = np.abs([one.error(name) for one in failovers for name in TIMES])
     kept = sum(one.is_kept for one in failovers)
+    in_range = np.mean([one.is_in_range(name) for one in failovers for name in BOUNDS_PERCENT])
     answer = (
         f"{len(failovers)} predictions of runs with a failed link: times off by {np.median(errors):.1f} % "
-        f"at the median and {errors.max():.1f} % at worst; in {kept} all figures keep their bounds."
+        f"at the median and {errors.max():.1f} % at worst; in {kept} all figures keep their bounds. "
+        f"{100 * in_range:.0f} % of the measured figures lie in the predicted range, give or take what their "
+        "repeats lie apart."
     )
     headings = (
         Heading("From the capture of"),
@@ -182,10 +185,14 @@ def _failovers(failovers: Sequence[FailoverPrediction]) -> Section:
         for name, bound in BOUNDS_PERCENT.items():
             low, high = min(one.figures[name]), max(one.figures[name])
             cells += [
-                Cell(f"{one.measured(name):.4g}", one.measured(name)),
-                Cell(f"{one.predicted(name):.4g} ({low:.4g} to {high:.4g})", one.predicted(name)),
+                Cell(f"{one.measured(name):.4g} ± {one.run.spread(MEASURED[name]):.2g}", one.measured(name)),
                 Cell(
-                    f"{one.error(name):+.1f} %",
+                    f"{one.predicted(name):.4g} ({low:.4g} to {high:.4g})",
+                    one.predicted(name),
+                    "" if one.is_in_range(name) else "warning",
+                ),
+                Cell(
+                    f"{one.error(name):+z.1f} %",
                     one.error(name),
                     "good" if abs(one.error(name)) <= bound else "bad",
                 ),
@@ -193,7 +200,8 @@ def _failovers(failovers: Sequence[FailoverPrediction]) -> Section:
         rows.append(tuple(cells))
     note = (
         "Times are ms behind the fault, of the slowest command its latency. The fault was replayed at "
-        "several moments around the measured one; predicted is the median, with the range. Green: IOPS "
+        "several moments around the measured one; predicted is the median, with the range (marked where "
+        "what was measured lies outside, also with what its repeats lie apart). Green: IOPS "
         f"within {BOUNDS_PERCENT['iops']:g} %, all else within {BOUNDS_PERCENT['first']:g} %."
     )
     table = Table("failing", "Every failing run", headings, tuple(rows), searchable=True, note=note)
@@ -217,7 +225,7 @@ def _baselines(found: Sequence[FromOneCapture]) -> Section:
             (
                 Cell(one.source.name),
                 Cell(str(one.baseline.fit), str(one.baseline.fit), tone),
-                *(Cell("" if error is None else f"{error:+.1f} %", error) for error in errors),
+                *(Cell("" if error is None else f"{error:+z.1f} %", error) for error in errors),
                 Cell(" ".join(one.settings)),
             )
         )

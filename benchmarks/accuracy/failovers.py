@@ -64,8 +64,10 @@ class FailoverPrediction:
         return 100 * (self.predicted(name) / self.measured(name) - 1)
 
     def is_in_range(self, name: str) -> bool:
-        """Whether what was measured lies among what the moments gave."""
-        return min(self.figures[name]) <= self.measured(name) <= max(self.figures[name])
+        """Whether what was measured lies in the range of the moments, or as near as its repeats lie apart."""
+        apart = self.run.spread(MEASURED[name])
+        low, high = min(self.figures[name]) - apart, max(self.figures[name]) + apart
+        return low <= self.measured(name) <= high
 
     @property
     def is_kept(self) -> bool:

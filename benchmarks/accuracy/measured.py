@@ -21,6 +21,7 @@ POLICIES = {
     "rr": "round-robin",
     "lqd": "least-queue-depth(ties=lowest-path)",
     "st": "service-time(ties=lowest-path)",
+    "fo": "failover-only",
 }
 """What a run's policy is called behind ``--with``, by its short name; the lab writes the long one."""
 POLICIES |= {words.partition("(")[0]: words for words in POLICIES.values()}
@@ -38,10 +39,18 @@ class Run:
 
     @cached_property
     def words(self) -> str:
-        """The run in the words of ``--with``."""
+        """The run in the words of ``--with``. Raises UnusableInputError for a policy that is not known."""
         if int(self.truth["paths"]) == 1:
             return "single/-"
-        return f"{self.truth['topology']}:{self.truth['paths']}/{POLICIES[self.truth['policy']]}"
+        policy = POLICIES.get(self.truth["policy"])
+        if policy is None:
+            known = ", ".join(POLICIES)
+            raise UnusableInputError(
+                f"{self.truth['policy']!r} is none of {known}",
+                source=self.name + RESULT_SUFFIX,
+                place="policy",
+            )
+        return f"{self.truth['topology']}:{self.truth['paths']}/{policy}"
 
     @property
     def is_failover(self) -> bool:

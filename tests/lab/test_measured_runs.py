@@ -1,0 +1,71 @@
+"""Runs that were really made are replayed under the topology and policy that they had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyzer.errors import UnusableInputError
+from analyzer.replay.scenario import Topology as Replayed
+from analyzer.replay.words import scenario_of
+from benchmarks.accuracy.failovers import FailoverPrediction
+from benchmarks.accuracy.measured import Run, runs_in
+from benchmarks.lab.configuration import SHORT_POLICY_NAMES, Configuration, Link, Policy, Topology, Workload
+from benchmarks.lab.results import result_of
+from tests.lab.test_results import ITEMS, repeat, row
+
+
+def measured(folder: Path, **changed: Any) -> Run:
+    """One run as the lab writes it, read again; ``changed`` are keys of its file."""
+    configuration = Configuration(workload=Workload(commands=4), links=(Link(), Link()))
+    rows = [row(index, 0, 1000 * (index + 1), index % 2) for index in range(4)]
+    result = result_of("W-x", configuration, ITEMS, [repeat(*rows)]) | changed
+    (folder / "W-x.result.json").write_text(json.dumps(result))
+    (run,) = runs_in(folder)
+    return run
+
+
+@pytest.mark.parametrize("topology", [Topology.MCS, Topology.MPIO])
+@pytest.mark.parametrize("policy", list(Policy))
+@pytest.mark.parametrize("is_short", [True, False])
+def test_every_policy_of_the_lab_is_replayed_as_itself(
+    tmp_path: Path, topology: Topology, policy: Policy, is_short: bool
+) -> None:
+    name = SHORT_POLICY_NAMES[policy] if is_short else policy
+    scenario = scenario_of(measured(tmp_path, topology=topology, policy=name).words)
+    assert scenario.policy == policy
+    assert scenario.topology is (Replayed.MCS if topology is Topology.MCS else Replayed.MPIO)
+    assert scenario.link_count == 2
+    # The initiators of all recordings choose the lower path where two are as good.
+    has_ties = policy in (Policy.LEAST_QUEUE_DEPTH, Policy.SERVICE_TIME)
+    assert scenario.policy_options == ({"ties": "lowest-path"} if has_ties else {})
+
+
+def test_one_path_has_no_policy(tmp_path: Path) -> None:
+    assert scenario_of(measured(tmp_path, topology="single", paths=1).words).topology is Replayed.SINGLE
+
+
+def test_a_policy_that_is_not_known_is_named_with_its_file(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInputError, match=r"W-x\.result\.json.*'dice' is none of"):
+        _ = measured(tmp_path, policy="dice").words
+
+
+@pytest.mark.parametrize(
+    ("moments", "is_in"),
+    [
+        ((80.0, 120.0), True),
+        ((60.0, 91.0), True),
+        ((109.0, 120.0), True),
+        ((60.0, 89.0), False),
+        ((111.0, 120.0), False),
+    ],
+)
+def test_a_failover_is_in_range_as_near_as_its_repeats_lie_apart(
+    tmp_path: Path, moments: tuple[float, ...], is_in: bool
+) -> None:
+    figure = "failover_first_affected_completion_ms"
+    run = measured(tmp_path, median={figure: 100.0}, spread_pct={figure: 10.0})
+    assert FailoverPrediction("W-y", run, {"first": moments}).is_in_range("first") is is_in
