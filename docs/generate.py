@@ -131,12 +131,12 @@ may have begun with them, as a second one would act twice.
 
 On a slow or lossy link NOP-Outs wait behind what was written before, and so do their answers. Where nothing
 at all was heard for interval and timeout together, neither a PDU nor a packet of Data-In, a connection is
-given up that was only slow: a false failover, as when long writes fill the socket. The command timer is not
-watched on such a link: with NOP-Outs on, open-iscsi gives a command more time as long as it or one ahead of it
-moves, or the NOP-Out is not answered yet (Linux drivers/scsi/libiscsi.c, iscsi_eh_cmd_timed_out); for presets
-without NOP-Outs (`windows-mpio`, `windows-mcs`) the resets that a command of more than 60 s would bring are
-left out. A command that was sent `command_retries` times again behind lost sessions fails on that path (Linux's
-sd: 5); one that 20 connections lost is given up.
+given up that was only slow: a false failover, as when long writes fill the socket. The command timer is
+not watched on such a link: with NOP-Outs on, open-iscsi gives a command more time as long as it or one
+ahead of it moves, or the NOP-Out is not answered yet (Linux drivers/scsi/libiscsi.c,
+iscsi_eh_cmd_timed_out); for presets without NOP-Outs (`windows-mpio`, `windows-mcs`) the resets that a
+command of more than 60 s would bring are left out. A command that was sent `command_retries` times again
+behind lost sessions fails on that path (Linux's sd: 5); one that 20 connections lost is given up.
 
 Paths of one priority (`priorities=50:50:10:10` behind a policy) are a group. Where the last path of a group
 is lost, the next is used after `group_switch`, its commands held until then; `failback` says how long a
