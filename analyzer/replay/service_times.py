@@ -72,12 +72,13 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     came = is_write & ~timeline.is_null("tasks", "last_data_ns")
     whole[came] = np.maximum(released, timeline.values("tasks", "last_data_ns", 0))[came]
     kinds = kinds_of_tasks(timeline)
-    responded = ~timeline.is_null("tasks", "response_ns")
+    is_shown = ~is_sent_again(timeline)
+    responded = ~timeline.is_null("tasks", "response_ns") & is_shown
     service = _between(whole + visible[link], answer, kinds, responded)
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
-    grant = _waits(links, released + visible[link], asked, kinds)
+    grant = _waits(links, released + visible[link], asked, kinds, is_shown)
     turnaround = _turnarounds(timeline, links, visible, kinds)
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
@@ -108,10 +109,18 @@ def _turnarounds(timeline: Timeline, links: RecordedLinks, visible: Int64s, kind
     first = data[np.unique(pdus.task[data], return_index=True)[1]]
     known = np.where(timeline.is_null("tasks", "first_r2t_ns"), 0, asked)
     seen_by_initiator = known + links.rtt_ns[link] - visible[link]
-    return _waits(links, seen_by_initiator, _sent(links, first, tasks), kinds)
+    return _waits(links, seen_by_initiator, _sent(links, first, tasks), kinds, np.ones(tasks, np.bool_))
 
 
-def _waits(links: RecordedLinks, from_ns: Int64s, sent: _Sent, kinds: Int64s) -> Int64s:
+def is_sent_again(timeline: Timeline) -> Bools:
+    """Which tasks were sent more than once, shape (tasks,): what passed since then shows no service."""
+    retried: Bools = (timeline.values("tasks", "retry_count", 0) > 0) | (
+        timeline.values("tasks", "reassign_count", 0) > 0
+    )
+    return retried
+
+
+def _waits(links: RecordedLinks, from_ns: Int64s, sent: _Sent, kinds: Int64s, is_shown: Bools) -> Int64s:
     """What passes before an R2T is sent or answered, for every task.
 
     Where a lane was always busy the times hold queueing, and R2Ts go in order: all take the usual one, for
@@ -119,8 +128,9 @@ def _waits(links: RecordedLinks, from_ns: Int64s, sent: _Sent, kinds: Int64s) ->
     """
     if links.pdus.is_always_busy.any():
         shown = np.maximum(sent.ready_ns - from_ns, 0)
-        return np.full(len(kinds), _usual(shown, sent.is_exact & sent.is_present, sent.is_present))
-    return _between(from_ns, sent, kinds, np.ones(len(kinds), np.bool_))
+        is_limit = sent.is_present & is_shown
+        return np.full(len(kinds), _usual(shown, sent.is_exact & is_limit, is_limit))
+    return _between(from_ns, sent, kinds, is_shown)
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:

@@ -19,7 +19,7 @@ from analyzer.replay.device_servers import DeviceServers, device_servers
 from analyzer.replay.pacing import Pacing, Spans, paced, spans_of
 from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
-from analyzer.replay.service_times import DATA_OUT, ServiceTimes
+from analyzer.replay.service_times import DATA_OUT, ServiceTimes, is_sent_again
 from analyzer.replay.state import ATTRIBUTES, NONE, SIMPLE
 from analyzer.tables.folder import Timeline
 
@@ -447,5 +447,11 @@ def _assumptions(
         found.append(
             f"{unanswered} commands without a recorded response are taken to last as long as the median "
             "of their kind."
+        )
+    again = int(is_sent_again(timeline).sum())
+    if again:
+        found.append(
+            f"{again} commands were sent again: they are taken to last as others of their kind, since what "
+            "passed in between is not the device's."
         )
     return tuple(found)

@@ -78,7 +78,7 @@ def predicted_failovers(runs: Sequence[Run]) -> list[FailoverPrediction]:
     tasks = []
     for source in runs:
         mine = (source,) if source.is_failover else runs
-        failing = tuple(run for run in mine if run.is_failover and run.workload == source.workload)
+        failing = tuple(run for run in mine if run.has_struck and run.workload == source.workload)
         if source.capture is not None and failing:
             tasks.append((source, failing))
     return [one for found in _over_all_cores(failovers_from_run, tasks) for one in found]

@@ -1,7 +1,8 @@
 """Runs in which a link was made to fail, predicted from captures of runs with and without a failure.
 
 The fault is given as a user would give it: the portal behind one link resets its connections and takes no
-login again, at the moment at which the run was struck; so is the recovery, in words of ``--recovery``. Which
+login again, or the link goes away in silence, at the moment at which the run was struck; so is the recovery,
+in words of ``--recovery``. Which
 commands are under way changes with every millisecond, so the fault is replayed at several moments around the
 measured one: their median is the prediction, and their range is told.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +31,13 @@ RECOVERIES = {
     "mpio-lun-reset": "linux-multipath,hold=0s,cleanup=lun-reset",
 }
 """How the initiator of the recordings recovers, by its own name of the way."""
-FAILED_LINK = 1
+KINDS = {
+    "reset": FaultKind.PORTAL,
+    "black-hole": FaultKind.BLACK_HOLE,
+    # The initiator of the recordings sees no carrier.
+    "link-down": FaultKind.BLACK_HOLE,
+}
+"""What the lab did to a link, by its own name of it."""
 SHIFTS_NS = (-10_000_000, -5_000_000, 0, 5_000_000, 10_000_000)
 MEASURED = {
     "iops": "iops",
@@ -87,8 +95,8 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
             scenario_of(
                 run.words,
                 links=links_of(source, run),
-                faults=(Fault(kind=FaultKind.PORTAL, link=FAILED_LINK, at_ns=at_ns + shift_ns),),
-                recovery=recovery_of(RECOVERIES[failover["method"]]),
+                faults=(fault_of(failover, at_ns + shift_ns),),
+                recovery=recovery_of(recovery_words(failover)),
             )
             for shift_ns in SHIFTS_NS
         ]
@@ -102,6 +110,21 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
             )
         )
     return tuple(predictions)
+
+
+def fault_of(failover: dict[str, Any], at_ns: int) -> Fault:
+    """The fault of a measured failover, at a time; one that says no kind and path reset path 1."""
+    kind, link = failover.get("kind") or "reset", failover.get("path")
+    return Fault(kind=KINDS[kind], link=1 if link is None else link, at_ns=at_ns)
+
+
+def recovery_words(failover: dict[str, Any]) -> str:
+    """How its initiator noticed and recovered; a reset is noticed at once."""
+    words = RECOVERIES[failover["method"]]
+    if (failover.get("kind") or "reset") == "reset":
+        return words
+    interval_s, timeout_s = failover["nop_interval_s"], failover["nop_timeout_s"]
+    return f"{words},noop_interval={interval_s:g}s,noop_timeout={timeout_s:g}s"
 
 
 def _first_with_data_ns(timeline: Timeline) -> int:

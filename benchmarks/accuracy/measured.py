@@ -58,6 +58,11 @@ class Run:
         return "failover" in self.truth or "fail-" in self.configuration
 
     @property
+    def has_struck(self) -> bool:
+        """Whether the failure of a link struck any command of the captured repeat."""
+        return bool(self.captured_repeat.get("failover"))
+
+    @property
     def rates_bps(self) -> tuple[int, ...]:
         """The rate of each link, path by path."""
         return tuple(round(float(link["rate_mbit"]) * 1e6) for link in self.truth["links"])

@@ -57,7 +57,7 @@ def figures_of(repeat: Repeat, number: int, configuration: Configuration) -> Jso
         "qdisc_drops": repeat.qdisc_drops,
         "capture_drops": repeat.capture_drops,
         "cpu": repeat.cpu,
-        "failover": _failover(repeat, done),
+        "failover": _failover(repeat, done, configuration),
     }
 
 
@@ -75,7 +75,7 @@ def _share(path: int, done: list[Json], configuration: Configuration) -> Json:
     }
 
 
-def _failover(repeat: Repeat, done: list[Json]) -> Json | None:
+def _failover(repeat: Repeat, done: list[Json], configuration: Configuration) -> Json | None:
     """What the loss of a path did, in milliseconds after the fault; None where none was lost."""
     if not repeat.facts["recoveries"]:
         return None
@@ -95,7 +95,12 @@ def _failover(repeat: Repeat, done: list[Json]) -> Json | None:
     gap, gap_at = max(gaps, default=(None, None))
     before, rest_s = len(done) - len(later), (max(later, default=fault_us) - fault_us) / 1e6
     sent_at = recovery["t_recovery_sent"]
+    fault = configuration.fault
     return {
+        "kind": fault.kind if fault else None,
+        "path": fault.path if fault else None,
+        "nop_interval_s": configuration.nop_interval_s,
+        "nop_timeout_s": configuration.nop_timeout_s,
         **{key: recovery[key] for key in ("method", "affected", "outstanding_on_survivor")},
         **{
             key: recovery[key]

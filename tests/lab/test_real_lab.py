@@ -15,6 +15,8 @@ import pytest
 
 import analyzer
 from analyzer.errors import UnusableInputError
+from analyzer.replay.recorded_links import recorded_links
+from analyzer.replay.service_times import service_times
 from benchmarks.lab import processes
 from benchmarks.lab.__main__ import main
 from benchmarks.lab.configuration import Link
@@ -106,6 +108,9 @@ def test_a_lost_path_is_healed_and_the_capture_equals_the_truth(
     timeline = analyzer.analyze(tmp_path / result["capture"])
     assert differences(timeline, truth) == []
     assert "connection-lost" in set(timeline.events["kind"])
+    # The second that a silent loss took is not the device's, though commands were sent again after it.
+    times = service_times(timeline, recorded_links(timeline))
+    assert max(times.service_ns.max(), times.grant_ns.max()) < 300_000_000
 
 
 @pytest.mark.usefixtures("_lab_machine")
