@@ -106,6 +106,13 @@ _KINDS = (
         "Try to repair the file (pcapfix, or editcap), or copy it again.",
     ),
     DiagnosticKind(
+        "tshark-failed",
+        Severity.ERROR,
+        Source.CAPTURE,
+        "Wireshark, asked for a second opinion, ended before the file did; what it read until then counts.",
+        "Open the file in Wireshark, which may say more, or try another version of it.",
+    ),
+    DiagnosticKind(
         "packets-dropped-by-recorder",
         Severity.WARNING,
         Source.CAPTURE,

@@ -187,7 +187,7 @@ def _read_file(
     except _TsharkFailedError as failure:
         if number is None:
             raise UnusableInputError(f"tshark does not take this file: {failure}", source=str(path)) from None
-        code = "capture-cut" if "cut short" in str(failure) else "capture-damaged"
+        code = "capture-cut" if "cut short" in str(failure) else "tshark-failed"
         diagnostics.emit(code, str(failure), file_index=file_index, packet=number)
     times = packet_times.values()
     return len(packet_times), min(times, default=None), max(times, default=None)
@@ -199,6 +199,7 @@ def _tcp_packets(path: Path, ports: Sequence[int]) -> Iterator[Any]:
     Raises _TsharkFailedError behind the last of them where tshark did not take the file to its end.
     """
     import pyshark
+    from pyshark.capture.capture import TSharkCrashException
     from pyshark.tshark.tshark import TSharkNotFoundException
 
     with warnings.catch_warnings():
@@ -220,13 +221,16 @@ def _tcp_packets(path: Path, ports: Sequence[int]) -> Iterator[Any]:
         )
         try:
             yield from capture
+        except TSharkCrashException:
+            # It ended before pyshark came to read from it.
+            ended.append(1)
         finally:
             try:
                 capture.close()
             finally:
                 capture.eventloop.close()
         if any(ended):
-            raise _TsharkFailedError(str(capture._last_error_line or f"exit code {ended[0]}"))
+            raise _TsharkFailedError(capture._last_error_line or "it says nothing")
 
 
 async def _end_process(

@@ -275,20 +275,26 @@ def _lane_rate(
 ) -> LaneRate:
     """What the times of one direction say of its rate."""
     link = lane // 2
-    rows, back = np.flatnonzero(pdus.lane == lane), np.flatnonzero(pdus.lane == lane ^ 1)
-    packet = int(mtu[link]) + FRAME_BYTES
-    acks = _ack_times(pdus, back, packet, int(per_ack[link]))
     bursts = timeline.values("connections", "largest_segment_bytes")[link_of == link] > ORDINARY_MTUS.stop
-    times = LaneTimes(
+    packet_bytes = int(mtu[link]) + FRAME_BYTES
+    times = _lane_times(pdus, lane, packet_bytes, int(header[link]), int(per_ack[link]))
+    return lane_rate(times, bool(bursts.any()), given.rate_of(link))
+
+
+def _lane_times(
+    pdus: PduColumns, lane: int, packet_bytes: int, header_bytes: int, packets_per_ack: int
+) -> LaneTimes:
+    """What passes in one direction of a link."""
+    rows, back = np.flatnonzero(pdus.lane == lane), np.flatnonzero(pdus.lane == lane ^ 1)
+    return LaneTimes(
         pdus.first_ns[rows],
         pdus.end_ns[rows],
         pdus.first_bytes[rows],
         pdus.wire_bytes[rows],
-        acks,
-        int(header[link]) + FRAME_BYTES,
-        packet,
+        _ack_times(pdus, back, packet_bytes, packets_per_ack),
+        header_bytes + FRAME_BYTES,
+        packet_bytes,
     )
-    return lane_rate(times, bool(bursts.any()), given.rate_of(link))
 
 
 def _ack_times(pdus: PduColumns, rows: Int64s, packet_bytes: int, packets_per_ack: int) -> Int64s:
@@ -430,22 +436,19 @@ def _with_readiness(
         link = lane // 2
         rows = np.flatnonzero(pdus.lane == lane)
         ns_per_byte = 8e9 / rates[lane] if rates[lane] else 0.0
-        back = np.flatnonzero(pdus.lane == lane ^ 1)
-        acks = _ack_times(pdus, back, int(packet_bytes[link]), int(per_ack[link]))
-        columns = (pdus.first_ns[rows], pdus.end_ns[rows], pdus.first_bytes[rows], pdus.wire_bytes[rows])
-        ack_bytes = int(header[link]) + FRAME_BYTES
-        could_ns, should_ns = paid_until(*columns, acks, ack_bytes, ns_per_byte, int(buckets[link]))
+        times = _lane_times(pdus, lane, int(packet_bytes[link]), int(header[link]), int(per_ack[link]))
+        could_ns, should_ns = paid_until(times, ns_per_byte, int(buckets[link]))
         packet_ns = packet_bytes[link] * ns_per_byte
-        is_loaded = _utilisation(columns[1], columns[3] * ns_per_byte, packet_ns) >= LOADED
+        is_loaded = _utilisation(times.end_ns, times.wire_bytes * ns_per_byte, packet_ns) >= LOADED
         tolerance = packet_ns + TOLERANCE_NS
         if is_loaded:
             tolerance = max(
-                tolerance, _ordinary_pause_ns(columns[1] - should_ns, columns[3], packet_bytes[link])
+                tolerance, _ordinary_pause_ns(times.end_ns - should_ns, times.wire_bytes, packet_bytes[link])
             )
-        free[rows] = columns[0] > could_ns + tolerance
-        free[rows] &= (columns[2] > 0) | (rates[lane] == 0)
+        free[rows] = times.first_ns > could_ns + tolerance
+        free[rows] &= (times.first_bytes > 0) | (rates[lane] == 0)
         is_busy[lane] = is_loaded and bool(free[rows].mean() < LEAST_FREE_SHARE)
-        alone = np.maximum(columns[2] - buckets[link], 0) * ns_per_byte
+        alone = np.maximum(times.first_bytes - buckets[link], 0) * ns_per_byte
         ready[rows] -= alone.astype(np.int64)
     is_first = np.ones(len(free), np.bool_)
     is_first[1:] = pdus.lane[1:] != pdus.lane[:-1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +33,7 @@ SLIGHT_SHARE = 0.01
 """A residual larger by so little of a packet's time is no worse: acknowledgements are only estimated."""
 
 
-@dataclass(frozen=True, slots=True)
-class LaneTimes:
+class LaneTimes(NamedTuple):
     """The PDUs of one direction in order of their ends, shape (n,), and what passes there unseen.
 
     ``first_bytes`` are those of the first packet, 0 where it belongs to the PDU before; ``wire_bytes`` is
@@ -71,41 +71,34 @@ class BucketFit:
 
 
 @njit(cache=True, nogil=True)
-def paid_until(
-    first_ns: Int64s,
-    end_ns: Int64s,
-    first_bytes: Int64s,
-    wire_bytes: Int64s,
-    ack_ns: Int64s,
-    ack_bytes: int,
-    ns_per_byte: float,
-    bucket_bytes: int,
-) -> tuple[Float64s, Float64s]:
+def paid_until(lane: LaneTimes, ns_per_byte: float, bucket_bytes: int) -> tuple[Float64s, Float64s]:
     """For each PDU when its first packet could have left at the earliest, and when its last should.
 
     Both of shape (n,), in ns. What was seen corrects what is known of the bucket as it goes.
     """
-    count = len(first_ns)
+    ack_ns, ack_bytes = lane.ack_ns, lane.ack_bytes
+    count = len(lane.first_ns)
     could_ns = np.empty(count, np.float64)
     should_ns = np.empty(count, np.float64)
     credit = bucket_bytes * ns_per_byte
-    paid = first_ns[0] - 1e18 if count else 0.0
+    paid = lane.first_ns[0] - 1e18 if count else 0.0
     ack = 0
     sent = paid
     for row in range(count):
-        first, end = first_ns[row], end_ns[row]
+        first, end = lane.first_ns[row], lane.end_ns[row]
+        first_bytes = lane.first_bytes[row]
         while ack < len(ack_ns) and ack_ns[ack] < first:
             is_behind = ack_ns[ack] < paid
             paid = max(paid, float(ack_ns[ack])) + ack_bytes * ns_per_byte
             # An acknowledgement that found the lane idle holds nothing up but for its own few bytes.
             sent = paid if is_behind else sent + ack_bytes * ns_per_byte
             ack += 1
-        could_ns[row] = sent + first_bytes[row] * ns_per_byte - credit
-        paid = min(max(paid, float(first)) + first_bytes[row] * ns_per_byte, first + credit)
+        could_ns[row] = sent + first_bytes * ns_per_byte - credit
+        paid = min(max(paid, float(first)) + first_bytes * ns_per_byte, first + credit)
         while ack < len(ack_ns) and ack_ns[ack] < end:
             paid += ack_bytes * ns_per_byte
             ack += 1
-        paid += (wire_bytes[row] - first_bytes[row]) * ns_per_byte
+        paid += (lane.wire_bytes[row] - first_bytes) * ns_per_byte
         should_ns[row] = max(float(first), paid - credit)
         if end > first:
             paid = min(paid, end + credit)
@@ -114,18 +107,7 @@ def paid_until(
 
 
 @njit(cache=True, nogil=True)
-def _residuals(
-    first_ns: Int64s,
-    end_ns: Int64s,
-    first_bytes: Int64s,
-    wire_bytes: Int64s,
-    ack_ns: Int64s,
-    ack_bytes: int,
-    chosen: Bools,
-    packet_bytes: int,
-    bucket_bytes: int,
-    rates: Float64s,
-) -> Float64s:
+def _residuals(lane: LaneTimes, chosen: Bools, bucket_bytes: int, rates: Float64s) -> Float64s:
     """How far the ends of the chosen PDUs lie from what each rate says, on the mean in ns; as ``rates``.
 
     The mean, for what tells rate from bucket may be few PDUs; stalls of the sender count as one packet.
@@ -133,16 +115,34 @@ def _residuals(
     found = np.empty(len(rates), np.float64)
     for place in range(len(rates)):
         ns_per_byte = 8e9 / rates[place]
-        should_ns = paid_until(
-            first_ns, end_ns, first_bytes, wire_bytes, ack_ns, ack_bytes, ns_per_byte, bucket_bytes
-        )[1]
+        should_ns = paid_until(lane, ns_per_byte, bucket_bytes)[1]
         total, count = 0.0, 0
-        for row in range(len(end_ns)):
+        for row in range(len(should_ns)):
             if chosen[row]:
-                total += min(abs(end_ns[row] - should_ns[row]), packet_bytes * ns_per_byte)
+                total += min(abs(lane.end_ns[row] - should_ns[row]), lane.packet_bytes * ns_per_byte)
                 count += 1
         found[place] = total / count
     return found
+
+
+def _fitted_to(lane: LaneTimes) -> tuple[LaneTimes, Bools]:
+    """The first PDUs of a lane, times from their begin on, and which of them tell of a bucket."""
+    part = slice(0, MOST_PDUS)
+    origin = lane.first_ns[0] if len(lane.first_ns) else 0
+    first = lane._replace(
+        first_ns=lane.first_ns[part] - origin,
+        end_ns=lane.end_ns[part] - origin,
+        first_bytes=lane.first_bytes[part],
+        wire_bytes=lane.wire_bytes[part],
+        ack_ns=lane.ack_ns - origin,
+    )
+    return first, first.wire_bytes > 2 * lane.packet_bytes
+
+
+def _middle(lane: LaneTimes, chosen: Bools, rate_bps: float, bucket_bytes: int) -> float:
+    """How far the ends of the chosen PDUs lie from what a bucket says, the median in ns."""
+    should_ns = paid_until(lane, 8e9 / rate_bps, bucket_bytes)[1]
+    return float(np.median(np.abs(lane.end_ns - should_ns)[chosen]))
 
 
 def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
@@ -150,17 +150,12 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
 
     PDUs of several packets are handed over at once, so the bucket alone decides when their last leaves.
     """
-    part = slice(0, MOST_PDUS)
-    chosen = (lane.wire_bytes > 2 * lane.packet_bytes)[part]
+    lane, chosen = _fitted_to(lane)
     if chosen.sum() < FEWEST_PDUS or fastest_bps <= 0:
         return None
-    origin = int(lane.first_ns[0])
-    end_ns = lane.end_ns[part] - origin
-    columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
-    acks = lane.ack_ns - origin
 
     def residuals(bucket: int, rates: Float64s) -> Float64s:
-        return _residuals(*columns, acks, lane.ack_bytes, chosen, lane.packet_bytes, bucket, rates)
+        return _residuals(lane, chosen, bucket, rates)
 
     found = []
     for packets in BUCKET_PACKETS:
@@ -178,8 +173,7 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     at_best = np.array([best[2]])
     larger = min(float(residuals(round(best[1] * share), at_best)[0]) for share in LARGER_BUCKETS)
     is_open = larger <= EQUALLY_GOOD * best[0] + slight
-    should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / best[2], best[1])[1]
-    middle = float(np.median(np.abs(end_ns - should)[chosen]))
+    middle = _middle(lane, chosen, best[2], best[1])
     return BucketFit(best[2], best[1], middle, min(as_good), max(as_good), int(chosen.sum()), is_open)
 
 
@@ -188,19 +182,13 @@ def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float, bool] | Non
 
     None for too few PDUs.
     """
-    part = slice(0, MOST_PDUS)
-    chosen = (lane.wire_bytes > 2 * lane.packet_bytes)[part]
+    lane, chosen = _fitted_to(lane)
     if chosen.sum() < FEWEST_PDUS or rate_bps <= 0:
         return None
-    origin = int(lane.first_ns[0])
-    end_ns = lane.end_ns[part] - origin
-    columns = (lane.first_ns[part] - origin, end_ns, lane.first_bytes[part], lane.wire_bytes[part])
-    acks = lane.ack_ns - origin
     found = []
     for packets in np.linspace(1.0, 3.0, 41):
         bucket = round(float(packets) * lane.packet_bytes)
-        should = paid_until(*columns, acks, lane.ack_bytes, 8e9 / rate_bps, bucket)[1]
-        found.append((float(np.median(np.abs(end_ns - should)[chosen])), bucket))
+        found.append((_middle(lane, chosen, rate_bps, bucket), bucket))
     error, bucket = min(found)
     limit = EQUALLY_GOOD * error + SLIGHT_SHARE * lane.packet_bytes * 8e9 / rate_bps
     larger = [other for other, size in found if LARGER_BUCKETS[0] * bucket <= size <= 2 * bucket]

@@ -2,9 +2,8 @@
 
 The fault is given as a user would give it: the portal behind one link resets its connections and takes no
 login again, or the link goes away in silence, at the moment at which the run was struck; so is the recovery,
-in words of ``--recovery``. Which
-commands are under way changes with every millisecond, so the fault is replayed at several moments around the
-measured one: their median is the prediction, and their range is told.
+in words of ``--recovery``. Which commands are under way changes with every millisecond, so the fault is
+replayed at several moments around the measured one: their median is the prediction, and their range is told.
 """
 
 from __future__ import annotations

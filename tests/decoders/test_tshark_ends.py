@@ -59,4 +59,19 @@ def test_a_tshark_that_takes_its_time_to_end_is_waited_for(
     assert not list(wireshark.decode([whole], ports=[3270, 3271]).diagnostics)
     monkeypatch.setenv("STATUS", "3")
     (complaint,) = wireshark.decode([whole], ports=[3270, 3271]).diagnostics
-    assert complaint.kind.code == "capture-damaged"
+    assert complaint.kind.code == "tshark-failed"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_tshark_that_ends_at_once_is_named_with_the_file(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tshark = shutil.which("tshark")
+    broken = tmp_path / "bin" / "tshark"
+    broken.parent.mkdir()
+    broken.write_text(f'#!/bin/sh\n[ "$1" = -v ] && exec {tshark} -v\necho "no room" >&2\nexit 4\n')
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{broken.parent}{os.pathsep}{os.environ['PATH']}")
+    for _ in range(5):
+        with pytest.raises(UnusableInputError, match=r"snack\.pcapng: tshark does not take this file"):
+            wireshark.decode([whole])
