@@ -51,9 +51,6 @@ def _stoppable(verb: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         try:
             verb(*arguments, **options)
-        except BrokenPipeError:
-            # Typer itself would end with exit code 1.
-            _forget_reader()
         except KeyboardInterrupt:
             print("analyzer: stopped", file=sys.stderr, flush=True)
             # Threads may be in the middle of compiling or reading; nothing waits for them.
@@ -94,6 +91,9 @@ def main() -> None:
             print(f"analyzer: {error}", file=sys.stderr)
             code = EXIT_UNUSABLE
         except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):
+                # Typer took a reader that went away for a failure.
+                raise end.__context__ from None
             code = end.code
         sys.stdout.flush()
     except BrokenPipeError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -88,14 +87,13 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
     begin_ns = _first_with_data_ns(timeline)
     scenarios = []
     for run in runs:
-        failover = run.captured_repeat["failover"]
-        at_ns = begin_ns + round(failover["t_fault_after_first_submit_s"] * 1e9)
+        at_ns = begin_ns + round(run.failover["t_fault_after_first_submit_s"] * 1e9)
         scenarios += [
             scenario_of(
                 run.words,
                 links=links_of(source, run),
-                faults=(fault_of(failover, at_ns + shift_ns),),
-                recovery=recovery_of(recovery_words(failover)),
+                faults=(fault_of(run, at_ns + shift_ns),),
+                recovery=recovery_of(recovery_words(run)),
             )
             for shift_ns in SHIFTS_NS
         ]
@@ -111,19 +109,30 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
     return tuple(predictions)
 
 
-def fault_of(failover: dict[str, Any], at_ns: int) -> Fault:
-    """The fault of a measured failover, at a time; one that says no kind and path reset path 1."""
-    kind, link = failover.get("kind") or "reset", failover.get("path")
-    return Fault(kind=KINDS[kind], link=1 if link is None else link, at_ns=at_ns)
+def fault_of(run: Run, at_ns: int) -> Fault:
+    """The fault of a failing run, at a time; one that says no kind and path reset path 1.
+
+    Raises UnusableInputError for a kind that is not known.
+    """
+    link = run.failover.get("path")
+    kind = run.known(KINDS, "failover.kind", _kind_of(run))
+    return Fault(kind=kind, link=1 if link is None else link, at_ns=at_ns)
 
 
-def recovery_words(failover: dict[str, Any]) -> str:
-    """How its initiator noticed and recovered; a reset is noticed at once."""
-    words = RECOVERIES[failover["method"]]
-    if (failover.get("kind") or "reset") == "reset":
+def recovery_words(run: Run) -> str:
+    """How the initiator of a failing run noticed and recovered; a reset is noticed at once.
+
+    Raises UnusableInputError for a way of recovery that is not known.
+    """
+    words = run.known(RECOVERIES, "failover.method", run.failover["method"])
+    if _kind_of(run) == "reset":
         return words
-    interval_s, timeout_s = failover["nop_interval_s"], failover["nop_timeout_s"]
+    interval_s, timeout_s = run.failover["nop_interval_s"], run.failover["nop_timeout_s"]
     return f"{words},noop_interval={interval_s:g}s,noop_timeout={timeout_s:g}s"
+
+
+def _kind_of(run: Run) -> str:
+    return run.failover.get("kind") or "reset"
 
 
 def _first_with_data_ns(timeline: Timeline) -> int:

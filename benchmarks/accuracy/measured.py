@@ -8,12 +8,15 @@ WORKLOAD-CONFIGURATION. The lab of this project (``benchmarks.lab``) writes such
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from analyzer.errors import UnusableInputError
+
+Known = TypeVar("Known")
 
 RESULT_SUFFIX = ".result.json"
 CAPTURE_SUFFIXES = (".pcapng.zst", ".pcapng", ".pcap.zst", ".pcap")
@@ -42,15 +45,19 @@ class Run:
         """The run in the words of ``--with``. Raises UnusableInputError for a policy that is not known."""
         if int(self.truth["paths"]) == 1:
             return "single/-"
-        policy = POLICIES.get(self.truth["policy"])
-        if policy is None:
-            known = ", ".join(POLICIES)
-            raise UnusableInputError(
-                f"{self.truth['policy']!r} is none of {known}",
-                source=self.name + RESULT_SUFFIX,
-                place="policy",
-            )
+        policy = self.known(POLICIES, "policy", self.truth["policy"])
         return f"{self.truth['topology']}:{self.truth['paths']}/{policy}"
+
+    def known(self, names: Mapping[str, Known], place: str, name: str) -> Known:
+        """What ``name``, found at ``place`` of the result, stands for.
+
+        Raises UnusableInputError for one that is not among ``names``.
+        """
+        if name not in names:
+            raise UnusableInputError(
+                f"{name!r} is none of {', '.join(names)}", source=self.name + RESULT_SUFFIX, place=place
+            )
+        return names[name]
 
     @property
     def is_failover(self) -> bool:
@@ -60,7 +67,12 @@ class Run:
     @property
     def has_struck(self) -> bool:
         """Whether the failure of a link struck any command of the captured repeat."""
-        return bool(self.captured_repeat.get("failover"))
+        return bool(self.failover)
+
+    @property
+    def failover(self) -> dict[str, Any]:
+        """What the captured repeat tells of the failure that struck it; empty where none did."""
+        return self.captured_repeat.get("failover") or {}
 
     @property
     def rates_bps(self) -> tuple[int, ...]:
@@ -94,15 +106,28 @@ class Run:
 
 
 def runs_in(folder: Path) -> tuple[Run, ...]:
-    """All runs of a folder in order of name. Raises UnusableInputError where there is none."""
+    """All runs of a folder in order of name.
+
+    Raises UnusableInputError where there is none, and for a result that is no JSON object.
+    """
     found = []
     for path in sorted(folder.glob(f"*{RESULT_SUFFIX}")):
         name = path.name.removesuffix(RESULT_SUFFIX)
         captures = (folder / (name + suffix) for suffix in CAPTURE_SUFFIXES)
         capture = next((one for one in captures if one.is_file()), None)
-        truth = json.loads(path.read_text())
+        truth = _json_object(path)
         workload, _, configuration = name.partition("-")
         found.append(Run(name, workload, configuration, capture, truth))
     if not found:
         raise UnusableInputError(f"holds no *{RESULT_SUFFIX}", source=str(folder))
     return tuple(found)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UnusableInputError(f"is no JSON ({error})", source=str(path)) from None
+    if not isinstance(found, dict):
+        raise UnusableInputError("is no JSON object", source=str(path))
+    return found

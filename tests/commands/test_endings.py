@@ -40,11 +40,22 @@ def test_output_through_a_pipe_and_the_folder_are_whole(tmp_path: Path) -> None:
     assert Timeline.read(tmp_path / "timeline").arrow["tasks"].num_rows == document["tasks"]["count"] > 0
 
 
-@pytest.mark.parametrize("arguments", [["analyze", CAPTURE, "--json"], ["analyze", CAPTURE], ["policies"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", CAPTURE, "--json"],
+        ["analyze", CAPTURE],
+        ["policies"],
+        ["--help"],
+        ["replay", "--help"],
+        ["--version"],
+        [],
+    ],
+)
 def test_a_reader_that_went_away_is_no_error(arguments: list[str | Path], tmp_path: Path) -> None:
     # More than Python keeps in its buffer, and less: told while the verb runs, or behind it.
     folder = tmp_path / "timeline"
-    if arguments[0] == "analyze":
+    if CAPTURE in arguments:
         arguments = [*arguments, "-o", folder]
     reader, writer = os.pipe()
     os.close(reader)
@@ -56,5 +67,5 @@ def test_a_reader_that_went_away_is_no_error(arguments: list[str | Path], tmp_pa
         os.close(writer)
     assert [line for line in done.stderr.splitlines() if not line.startswith(b"Compiling")] == []
     assert done.returncode == 0
-    if arguments[0] == "analyze":
+    if CAPTURE in arguments:
         assert Timeline.read(folder).arrow["tasks"].num_rows > 0

@@ -11,7 +11,7 @@ import pytest
 from analyzer.errors import UnusableInputError
 from analyzer.replay.scenario import Topology as Replayed
 from analyzer.replay.words import scenario_of
-from benchmarks.accuracy.failovers import FailoverPrediction
+from benchmarks.accuracy.failovers import FailoverPrediction, fault_of, recovery_words
 from benchmarks.accuracy.measured import Run, runs_in
 from benchmarks.lab.configuration import SHORT_POLICY_NAMES, Configuration, Link, Policy, Topology, Workload
 from benchmarks.lab.results import result_of
@@ -51,6 +51,29 @@ def test_one_path_has_no_policy(tmp_path: Path) -> None:
 def test_a_policy_that_is_not_known_is_named_with_its_file(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match=r"W-x\.result\.json.*'dice' is none of"):
         _ = measured(tmp_path, policy="dice").words
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kind": "flood"}, r"failover\.kind.*'flood' is none of reset, black-hole, link-down"),
+        ({"method": "prayer"}, r"failover\.method.*'prayer' is none of mcs-retry"),
+    ],
+)
+def test_a_failure_that_is_not_known_is_named_with_its_file(
+    tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    told = {"kind": "reset", "path": 0, "method": "mcs-retry"} | changed
+    run = measured(tmp_path, repeats=[{"failover": told}])
+    with pytest.raises(UnusableInputError, match=rf"W-x\.result\.json.*{said}"):
+        _ = fault_of(run, 0), recovery_words(run)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '"W-x"'])
+def test_a_result_that_is_no_json_object_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "W-x.result.json").write_text(text)
+    with pytest.raises(UnusableInputError, match=r"W-x\.result\.json: is no JSON"):
+        runs_in(tmp_path)
 
 
 @pytest.mark.parametrize(
