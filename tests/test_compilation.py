@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from analyzer import compilation
+from tests.real import capture_path
 
 
 @pytest.fixture(autouse=True)
@@ -73,3 +77,32 @@ def test_what_numba_was_told_by_others_is_restored(tmp_path: Path) -> None:
     with compilation.kept_beside_its_sources(folder):
         pass
     assert before == numba.config.CACHE_DIR
+
+
+COMPILED_FOR_A_CAPTURE = """
+import json, sys
+from numba.core.dispatcher import Dispatcher
+from analyzer.decoders import native
+from analyzer.timeline.build import build
+
+def compiled():
+    return {
+        f"{module}.{name}": [str(signature) for signature in value.signatures]
+        for module, content in list(sys.modules.items()) if module.startswith("analyzer.timeline")
+        for name, value in vars(content).items() if isinstance(value, Dispatcher) and value.signatures
+    }
+
+native.prepare()
+build(native.nothing_decoded())
+before = compiled()
+build(native.decode([sys.argv[1]]))
+print(json.dumps([before, compiled()]))
+"""
+
+
+def test_a_capture_needs_no_code_that_was_not_loaded_while_it_was_read() -> None:
+    program = [sys.executable, "-c", COMPILED_FOR_A_CAPTURE, str(capture_path("mcs-2conn-rr-mtu1500-tgt"))]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
+    loaded, needed = json.loads(done.stdout)
+    assert "analyzer.timeline.task_tracker._track" in needed
+    assert needed == loaded

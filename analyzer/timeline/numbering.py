@@ -31,11 +31,12 @@ def number_keys(keys: Int64s) -> tuple[Int32s, int]:
     numbers = np.empty(len(keys), np.int32)
     firsts = np.empty(_FIRST_SLOTS // 2, np.int32)
     place = count = 0
-    while place < len(keys):
+    while True:
         firsts = np.resize(firsts, 2 * len(firsts))
         table = np.full(2 * len(firsts), _FREE, np.int32)
         place, count = _number(keys, place, table, firsts, count, numbers)
-    return numbers, int(count)
+        if place == len(keys):
+            return numbers, int(count)
 
 
 @njit(cache=True, nogil=True)

@@ -58,10 +58,8 @@ def find_stalls(
     tasks: TaskColumns, ends: TaskEnds, order_wait_ns: Int64s, closed: ClosedWindows
 ) -> list[Stall]:
     """The longest stalls of all sessions, in order of time."""
-    if not len(tasks):
-        return []
     session = tasks.matrix[:, field.SESSION]
-    sessions = int(session.max()) + 1
+    sessions = int(session.max(initial=-1)) + 1
     # What was never answered is a loss or an abort, and those are told as such.
     done = np.flatnonzero(ends.end == RESPONDED)
     ended_ns = ends.ended_ns[done]

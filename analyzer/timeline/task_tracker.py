@@ -98,9 +98,9 @@ def track_tasks(
     moved_from = scratch.moved(np.full(len(pdus), -1, np.int32))
     commands = int(np.count_nonzero(opcodes[members] == _COMMAND))
     # Column by column, since what follows asks for one field of all tasks.
-    matrix = scratch.empty((FIELDS, commands), np.int64).T
+    columns = scratch.empty((FIELDS, commands), np.int64)
     for step in scratch.steps(commands):
-        matrix[step] = -1
+        columns[:, step] = -1
     headers = np.ascontiguousarray(pdus.headers)
     tags, tag_count = _number_tags(pdus, opcodes, members, session_of_connection, scratch)
     sessions = int(session_of_connection.max(initial=-1)) + 1
@@ -123,13 +123,13 @@ def track_tasks(
             latest,
             acknowledged,
             tasks,
-            matrix,
+            columns,
             pdu_task,
             moved_from,
         )
     is_orphan = pdu_task[members] < 0
     is_orphan &= np.isin(opcodes[members], np.array((_RESPONSE, _DATA_IN, _DATA_OUT, _R2T), np.uint8))
-    return TrackedTasks(matrix[:tasks], pdu_task, moved_from, members[is_orphan])
+    return TrackedTasks(columns.T[:tasks], pdu_task, moved_from, members[is_orphan])
 
 
 def _number_tags(
@@ -172,14 +172,16 @@ def _track(
     latest: Int32s,
     acknowledged: Int64s,
     tasks: int,
-    matrix: Int64s,
+    columns: Int64s,
     pdu_task: Int32s,
     moved_from: Int32s,
 ) -> int:
     """Walk the members in order of time; gives the number of tasks, of which ``tasks`` were known before.
 
-    ``latest`` is the task of each tag.
+    ``latest`` is the task of each tag, ``columns`` the tracker's matrix with a row for each field: turned by
+    the caller, none and one task would have a layout of their own and be compiled for it.
     """
+    matrix = columns.T
     for position in range(len(members)):
         pdu = members[position]
         opcode = opcodes[pdu]
