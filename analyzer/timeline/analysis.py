@@ -42,12 +42,14 @@ def analyze(
         raise UnusableInputError("no capture was given")
     from analyzer.decoders import native
 
-    # In a thread, so that who stops a compilation does not stop Numba in the middle of it.
     has_several_clocks = len(captures) > 1
-    Alongside(
-        "compiler", lambda: native.prepare(has_several_clocks=has_several_clocks, is_stages_only=True)
-    ).result()
-    decoding = Alongside("decoder", lambda: _decode(decoder, captures, ports, progress))
+
+    def decode() -> DecodedCapture:
+        # Here, so that who stops a compilation does not stop Numba in the middle of it.
+        native.prepare(has_several_clocks=has_several_clocks, is_stages_only=True)
+        return _decode(decoder, captures, ports, progress)
+
+    decoding = Alongside("decoder", decode)
     # What builds the timeline is imported, and its compiled code loaded, while the captures are read.
     from analyzer.timeline.build import build
 
