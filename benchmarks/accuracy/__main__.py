@@ -163,7 +163,7 @@ def baselines(found: Sequence[FromOneCapture]) -> Table:
     table = Table("capture", "fit", "IOPS %", "p50 %", "p99 %", "given besides")
     for one in found:
         errors = [one.baseline.error_percent(name) for name in ("iops", "latency_ns_p50", "latency_ns_p99")]
-        cells = ["" if error is None else f"{error:+.1f}" for error in errors]
+        cells = ["" if error is None else f"{error:+z.1f}" for error in errors]
         table.add_row(one.source.name, str(one.baseline.fit), *cells, " ".join(one.settings))
     return table
 
@@ -174,7 +174,9 @@ def worst(found: Sequence[FromOneCapture], count: int) -> Table:
     order = sorted(flat, key=lambda one: -max(one.excess(name) for name in BOUNDS))
     table = Table("from", "to", *TITLES.values(), "given besides")
     for one in order[:count]:
-        cells = [f"{one.error(name):+.3f}" if name == SHARE else f"{one.error(name):+.1f}" for name in TITLES]
+        cells = [
+            f"{one.error(name):+z.3f}" if name == SHARE else f"{one.error(name):+z.1f}" for name in TITLES
+        ]
         table.add_row(one.source, one.run.configuration, *cells, ", ".join(one.asked))
     return table
 
