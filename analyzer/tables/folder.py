@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "manifest.json"
-MANIFEST_LIMIT_BYTES = 16 << 20
+JSON_LIMIT_BYTES = 16 << 20
 FORMAT_VERSION = 1
 
 
@@ -272,18 +272,25 @@ def is_folder_of(folder: Path, format_name: str) -> bool:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder. Raises UnusableInputError where there is none or it is no JSON object."""
-    path = folder / MANIFEST
+    return read_json_object(folder / MANIFEST)
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """What a JSON file holds.
+
+    Raises UnusableInputError where it cannot be read, is no JSON object or larger than ``JSON_LIMIT_BYTES``.
+    """
     try:
-        if path.stat().st_size > MANIFEST_LIMIT_BYTES:
-            raise UnusableInputError("is too large for a manifest", source=str(path))
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > JSON_LIMIT_BYTES:
+            raise UnusableInputError(f"is larger than {JSON_LIMIT_BYTES:,} bytes", source=str(path))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UnusableInputError(f"cannot be read: {error.strerror}", source=str(path)) from None
     except ValueError:
         raise UnusableInputError("is no JSON", source=str(path)) from None
-    if not isinstance(manifest, dict):
+    if not isinstance(found, dict):
         raise UnusableInputError("is no JSON object", source=str(path))
-    return manifest
+    return found
 
 
 def _write_table(table: pa.Table, path: Path, scratch: Scratch) -> None:

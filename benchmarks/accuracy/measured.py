@@ -7,7 +7,6 @@ WORKLOAD-CONFIGURATION. The lab of this project (``benchmarks.lab``) writes such
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from analyzer.errors import UnusableInputError
+from analyzer.tables.folder import read_json_object
 
 Known = TypeVar("Known")
 
@@ -115,19 +115,9 @@ def runs_in(folder: Path) -> tuple[Run, ...]:
         name = path.name.removesuffix(RESULT_SUFFIX)
         captures = (folder / (name + suffix) for suffix in CAPTURE_SUFFIXES)
         capture = next((one for one in captures if one.is_file()), None)
-        truth = _json_object(path)
+        truth = read_json_object(path)
         workload, _, configuration = name.partition("-")
         found.append(Run(name, workload, configuration, capture, truth))
     if not found:
         raise UnusableInputError(f"holds no *{RESULT_SUFFIX}", source=str(folder))
     return tuple(found)
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UnusableInputError(f"is no JSON ({error})", source=str(path)) from None
-    if not isinstance(found, dict):
-        raise UnusableInputError("is no JSON object", source=str(path))
-    return found
