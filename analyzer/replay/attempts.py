@@ -164,6 +164,7 @@ class Attempts:
             if one.free_ns > one.halted_ns:
                 one.free_ns += shift
                 one.tail_begins_ns += shift
+                one.tail_left_ns += shift
             one.halted_ns = NEVER
         for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
             for lane in self.world.lanes[2 * path : 2 * path + 2]:
@@ -235,6 +236,12 @@ class Attempts:
         found: Rows = rows[self._is_at_target(rows) & is_of_it]
         return found
 
+    def in_task_set(self, paths: Sequence[int] | Rows, device: int) -> Rows:
+        """Those of them that the logical unit knows: what waits at the gate is no task of it yet."""
+        rows = self.at_target(paths, device)
+        known: Rows = rows[self.world.progress.released_ns[rows] != NEVER]
+        return known
+
     def _is_at_target(self, rows: Rows) -> Bools:
         """Whether the target has the latest attempt of ``rows`` and has not ended it."""
         progress = self.world.progress
@@ -245,8 +252,9 @@ class Attempts:
     def lose(self, path: int, now_ns: int) -> None:
         """End a TCP connection at both ends: all that is under way on it is gone, and what lay unread.
 
-        Commands at the ordering gate that came over it count as not arrived. How much of a read had come is
-        kept (``resumed_bytes``), for a task that is reassigned goes on there.
+        Commands at the ordering gate that came over it count as not arrived, but for attempts that were given
+        up: no one will send their CmdSN again, so the initiator fills the gap (a NOP-Out with that CmdSN).
+        How much of a read had come is kept (``resumed_bytes``), for a task that is reassigned goes on there.
         """
         world = self.world
         self._note_partial_reads(path, now_ns)
@@ -263,7 +271,7 @@ class Attempts:
         one.is_lost = 1
         ring = world.arrived[int(one.nexus)]
         parked = ring[ring != NONE]
-        mine = parked[world.progress.path[parked] == path]
+        mine = parked[(world.progress.path[parked] == path) & (parked < world.counters[REQUESTS])]
         ring[np.isin(ring, mine)] = NONE
         world.nexuses[int(one.nexus)].parked -= len(mine)
         world.progress.arrived_ns[mine] = NEVER

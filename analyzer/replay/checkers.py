@@ -172,6 +172,9 @@ def _links(world: World) -> list[str]:
     for direction, link in enumerate(world.links):
         rows = transfers[transfers[:, 0] == direction]
         given, free, delivered, wire, begun = rows[:, 1], rows[:, 2], rows[:, 3], rows[:, 4], rows[:, 6]
+        moves_tail = rows[:, 7] > 0
+        # A header that only filled the packet before came with it.
+        packet = np.maximum.accumulate(np.where(moves_tail, np.arange(len(rows)), 0))
         full_bps = float(link.full_rate_bps)
         is_overlapping = (begun[1:] < free[:-1]).any() and not world.counters[MAY_WAIT]
         if full_bps and ((wire * 8e9 > (free - begun) * full_bps * (1 + 1e-12)).any() or is_overlapping):
@@ -179,7 +182,8 @@ def _links(world: World) -> list[str]:
         full = link.segment_bytes + link.packet_overhead_bytes
         packet_ns = full * 8e9 / min(full_bps, link.rate_bps) if link.is_postpaid and full_bps else 0
         credit = max(link.credit_ns, int(np.ceil(packet_ns)))
-        if (delivered < np.maximum(given, free - credit) + link.least_delay_ns).any():
+        left = np.where(moves_tail, free - credit, delivered[packet] - link.least_delay_ns)
+        if (delivered < np.maximum(given, left) + link.least_delay_ns).any():
             found.append(f"direction {direction} delivered before it had sent")
         if int(wire.sum()) != int(link.wire_bytes) or int((free - begun).sum()) != int(link.busy_ns):
             found.append(f"direction {direction} does not account for its bytes or its time")

@@ -31,6 +31,9 @@ STATUS_BIT = 0x01
 SERIALS = 1 << 32
 FEWEST_EXACT, EXACT_SHARE = 8, 0.05
 """So many think times must be seen, and such a share, to say anything of those that are not."""
+TOGETHER_SHARE = 0.1
+"""A completion so little before a span, as a share of it, may have been read together with the one that
+begins it: the command acknowledges both."""
 NEVER_NS = np.iinfo(np.int64).max
 
 
@@ -234,7 +237,9 @@ def _match_spans(
 ) -> None:
     """Give each unused completion to the open request whose span holds it and ends first.
 
-    The requests of a group stand in order, so only the first of each that is still open can be next.
+    The requests of a group stand in order, so only the first of each that is still open can be next. Where no
+    span holds it, it goes to the one that begins right behind it: left over, it would leave each request that
+    follows waiting for the completion after its own.
     """
     count = len(latest_ns)
     is_used = used_by(predecessor)
@@ -250,15 +255,23 @@ def _match_spans(
         if is_used[finished]:
             continue
         at = completed_ns[finished]
-        best = NONE
+        best, soonest = NONE, NONE
         for one in range(groups):
             while head[one] != NONE and latest_ns[head[one]] < at:
                 head[one] = following[head[one]]
             request = head[one]
-            if request == NONE or stream[request] != stream[finished] or earliest_ns[request] > at:
+            if request == NONE or stream[request] != stream[finished]:
                 continue
-            if best == NONE or latest_ns[request] < latest_ns[head[best]]:
+            begin, end = earliest_ns[request], latest_ns[request]
+            if begin > at:
+                if begin - at <= TOGETHER_SHARE * (end - begin) and (
+                    soonest == NONE or begin < earliest_ns[head[soonest]]
+                ):
+                    soonest = one
+            elif best == NONE or end < latest_ns[head[best]]:
                 best = one
+        if best == NONE:
+            best = soonest
         if best != NONE:
             predecessor[head[best]] = finished
             head[best] = following[head[best]]

@@ -229,6 +229,7 @@ LINK = _record(
     ack_debt_bytes="i8",
     tail_owner="i8",
     tail_begins_ns="i8",
+    tail_left_ns="i8",
     tail_room_bytes="i8",
     halted_ns="i8",
 )
@@ -238,9 +239,9 @@ LINK = _record(
 without a fault. ``free_ns`` is when all that was given to the direction so far will be paid for at its
 rate; ``credit_ns`` is how far ahead of that a packet may leave (a token bucket), 0 for a wire;
 ``is_postpaid`` where each packet leaves first and is paid for then. The tail is the last packet that was
-formed: the direction of a connection that owns it, when it begins to be sent, and the bytes that still fit
-into it. The debt is what acknowledgements of the other direction have yet to take on this one. The clock of
-a direction that is down stands at ``halted_ns``, which is NEVER where it works.
+formed: the direction of a connection that owns it, when it begins to be sent and when it leaves, and the
+bytes that still fit into it. The debt is what acknowledgements of the other direction have yet to take on
+this one. The clock of a direction that is down stands at ``halted_ns``, which is NEVER where it works.
 """
 
 LANE = _record(
@@ -337,12 +338,12 @@ USAGE_BINS = 512
 FIRST_BIN_NS = 1 << 10
 
 LOG_EVENTS, LOG_TRANSFERS, LOG_EPISODES = 0, 1, 2
-LOG_COLUMNS = 7
-"""A log is one array (1 + rows, 7). Row 0 counts what was written down of each kind, then gives the
+LOG_COLUMNS = 8
+"""A log is one array (1 + rows, 8). Row 0 counts what was written down of each kind, then gives the
 room for each; what found no room is counted only. Then come the rows:
 
 events: time, kind, request. transfers: direction, given at, free from, delivered at, wire bytes, data
-bytes, begun at. episodes: time, kind, nexus, request.
+bytes, begun at, 0 for a header in the packet before. episodes: time, kind, nexus, request.
 """
 
 # Kinds of episode.

@@ -131,9 +131,17 @@ class TaskManagement:
     def _ended_by(self, function: str, survivor: int, devices: Sequence[int]) -> int:
         """How many tasks at the target a function would end now, those of lost connections included."""
         world = self.failover.world
-        reached = self._reached(EFFECTS[function], int(world.paths[survivor].nexus))
-        paths = np.flatnonzero(np.isin(world.paths.nexus, reached))
-        return sum(len(self.failover.attempts.at_target(paths, device)) for device in devices)
+        sender = int(world.paths[survivor].nexus)
+        reached = self._reached(EFFECTS[function], sender)
+        attempts, nexus = self.failover.attempts, world.paths.nexus
+        mine, others = (
+            np.flatnonzero(nexus == sender),
+            np.flatnonzero(np.isin(nexus, reached) & (nexus != sender)),
+        )
+        return sum(
+            len(attempts.at_target(mine, device)) + len(attempts.in_task_set(others, device))
+            for device in devices
+        )
 
     def _take_effect(
         self, function: str, device: int, survivor: int, found: Disturbance, now_ns: int
@@ -167,7 +175,7 @@ class TaskManagement:
     ) -> None:
         """End the tasks of another nexus, and let it know: by TASK ABORTED, or by a unit attention."""
         attempts = self.failover.attempts
-        rows = attempts.at_target(paths, device)
+        rows = attempts.in_task_set(paths, device)
         is_told = effect.status_if_told and self.failover.scenario.target.is_abort_told
         if found is not None and (len(rows) or not is_told):
             found.touch(nexus, len(rows), "TASK ABORTED" if is_told else effect.attention)
@@ -239,7 +247,7 @@ class TaskManagement:
             if nexus != sender and not world.paths.is_lost[paths].all():
                 self._end_others(effect, device, nexus, paths, found, now_ns)
         mine = np.flatnonzero((world.paths.nexus == sender) & (world.paths.is_lost == 0))
-        rows = self.failover.attempts.at_target(mine, device)
+        rows = self.failover.attempts.in_task_set(mine, device)
         rows = self.failover.without_unrepeatable(rows[rows != request], found, now_ns)
         self._silence(rows, now_ns)
         self.failover.world.progress.held[rows] = ENDED_UNKNOWN

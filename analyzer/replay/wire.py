@@ -47,7 +47,8 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
     """Hand ``stream_bytes`` to a direction at ``now``; gives the time at which the last of them arrives.
 
     Behind bytes of the same connection (``owner``) that still wait, they first fill the last packet of
-    those: TCP knows no PDUs. So a command may arrive together with the end of the data before it.
+    those: TCP knows no PDUs. A header that fits there arrives with it, its own few bytes for nothing: so a
+    command reaches the target together with the end of the data before it, as one packet brings both.
 
     Behind an idle time a token bucket lets up to its size go at once and is paid later; where packets
     are paid for after they have left (as Linux tbf with a bucket of one packet was measured to do), the
@@ -61,7 +62,7 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         now = link.halted_ns
         far = FAR_NS
     filling = 0
-    if link.tail_owner == owner and now < link.tail_begins_ns:
+    if link.tail_owner == owner and now < min(link.tail_begins_ns, link.tail_left_ns):
         filling = min(stream_bytes, link.tail_room_bytes)
     rest = stream_bytes - filling
     packets = (rest + link.segment_bytes - 1) // link.segment_bytes
@@ -82,10 +83,12 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         link.tail_owner = owner
         link.tail_room_bytes = link.segment_bytes - last_bytes
         link.tail_begins_ns = free - sending_ns(last_bytes + link.packet_overhead_bytes, link.rate_bps)
-    left_ns = link.tail_begins_ns if link.is_postpaid else free - link.credit_ns
+    moves_tail = packets > 0 or data_bytes > 0
+    if moves_tail:
+        link.tail_left_ns = link.tail_begins_ns if link.is_postpaid else free - link.credit_ns
     if duration > 0 and far == 0:
         note_usage(world, direction, begun, free)
-    delivered: int = max(now, left_ns) + link.delay_ns + far
+    delivered: int = max(now, link.tail_left_ns) + link.delay_ns + far
     log = world.log
     row = log[0, LOG_TRANSFERS]
     log[0, LOG_TRANSFERS] += 1
@@ -98,6 +101,7 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         entry[4] = wire_bytes
         entry[5] = data_bytes
         entry[6] = begun
+        entry[7] = moves_tail
     return delivered
 
 

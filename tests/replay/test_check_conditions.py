@@ -100,3 +100,35 @@ def test_a_scenario_file_gives_the_control_mode_page(tmp_path):
         True,
         3,
     )
+
+
+def test_a_command_that_waits_for_order_is_no_task_yet_and_goes_on():
+    """The second command stands at the gate behind one that a dead link swallowed, while another host fails.
+
+    QERR 1 ends what is in the task set. Ended too, its CmdSN would be a gap that no one fills, for its own
+    connection is lost next, and the session would hang.
+    """
+    host = np.array([0, 0, 0, 1])
+    workload = made_workload(
+        4,
+        read_bytes=4096,
+        service_ns=100_000_000,
+        issued_ns=np.array([2, 500, 501, 600]) * 1_000_000,
+        ends_in_check=host == 1,
+        host=host,
+        lun_index=host,
+        device=0,
+    )
+    world, _ = disturbed(
+        workload,
+        "mcs:3/round-robin",
+        ["down,link=0,at=1ms", "down,link=1,at=800ms"],
+        "linux-multipath",
+        LINK,
+        target={"q_err": 1, "task_sets": "shared"},
+        hosts=2,
+        pacing="recorded",
+    )
+    progress = world.progress[:4]
+    assert (progress.end == GOOD).all()
+    assert progress.cmd_sn[1:3].tolist() == [1, 2]

@@ -62,6 +62,33 @@ def test_packets_of_a_wire_carry_their_own_overhead():
     assert world.progress[0].completed_ns == (command + data) * 8 + 2 * 50_000
 
 
+@pytest.mark.parametrize(("data_bytes", "is_in_same_packet"), [(65536, True), (65112, False)])
+@pytest.mark.parametrize("bucket_bytes", [0, 2000])
+def test_a_command_behind_data_arrives_in_the_packet_that_ends_the_data(
+    data_bytes, is_in_same_packet, bucket_bytes
+):
+    """TCP knows no PDUs: the target has both at once, but where the data (45 packets here) fills its last."""
+    link = WIRE.model_copy(update={"bucket_bytes": bucket_bytes})
+    workload = made_workload(
+        2,
+        read_bytes=np.array([0, 4096]),
+        write_bytes=np.array([data_bytes, 0]),
+        issued_ns=np.array([0, 0]),
+    )
+    progress = played(
+        workload,
+        "single/-",
+        (link,),
+        pacing="recorded",
+        is_initial_r2t=False,
+        immediate_bytes=0,
+        first_burst_bytes=1 << 20,
+        write_segment_bytes=1 << 20,
+    ).progress
+    later_ns = 0 if is_in_same_packet else (48 + 90) * 8
+    assert progress[1].arrived_ns - progress[0].started_ns == later_ns
+
+
 @pytest.mark.parametrize(("max_outstanding_r2t", "milliseconds"), [(1, 106.0), (16, 35.5)])
 def test_outstanding_r2ts_as_scst_computed_them(max_outstanding_r2t, milliseconds):
     """SCST max_outstanding_r2t.txt: 2 MiB writes, 10 ms round trip, 64 KiB in 0.5 ms, 8 bursts of 256 KiB."""

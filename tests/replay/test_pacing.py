@@ -74,6 +74,33 @@ def test_of_two_sessions_the_span_that_ends_first_takes_a_completion():
     assert pacing.predecessor.tolist() == [-1, 2, -1, 0]
 
 
+def test_completions_that_were_read_together_are_followed_by_one_request_each():
+    """Statuses of two connections at 995 and 1000 are both read before two commands are built.
+
+    Both commands then acknowledge the later one. The first status is not left over, or all that follows
+    would seem to wait for one completion later.
+    """
+    pacing = pace(
+        [0, 0, 1999, 2001, 2999, 3001],
+        [1000, 995, 2000, 2002, 3000, 3002],
+        earliest=[0, 0, 1000, 1000, 2000, 2002],
+        seen=[True, True, False, False, False, False],
+        group=[0, 0, 0, 1, 0, 1],
+    )
+    assert pacing.predecessor.tolist() == [-1, -1, 1, 0, 2, 3]
+
+
+def test_a_completion_long_before_a_span_is_not_of_it():
+    """An application that keeps one request less from then on leaves a completion without a request."""
+    pacing = pace(
+        [0, 0, 1999, 2999],
+        [1000, 500, 2000, 3000],
+        earliest=[0, 0, 1000, 2000],
+        seen=[True, True, False, False],
+    )
+    assert pacing.predecessor.tolist() == [-1, -1, 0, 2]
+
+
 def depth_of(issued, completed, known=True):
     count = len(issued)
     return queue_depth(
