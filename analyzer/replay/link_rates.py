@@ -7,7 +7,8 @@ say nothing by themselves. What nothing shows is 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -112,6 +113,29 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
         low,
         high,
     )
+
+
+def alike(lanes: Sequence[LaneRate]) -> list[LaneRate]:
+    """The same lanes; those that cannot be told from a faster one have its rate, shape as given.
+
+    Links of one kind have one rate, and a difference of a few parts in ten thousand that comes of measuring
+    would slowly shift one against the other. Pauses make a lane look slower, nothing makes it look faster.
+    """
+    result = list(lanes)
+    for place, one in enumerate(lanes):
+        if one.confidence is not Confidence.HIGH:
+            continue
+        same = [
+            other.rate_bps
+            for other in lanes
+            if other.confidence is Confidence.HIGH
+            and one.rate_bps < other.rate_bps <= one.high_bps
+            and other.low_bps <= one.rate_bps
+        ]
+        if same:
+            rests_on = f"{one.rests_on}; not told from a faster one, so taken to be alike"
+            result[place] = replace(one, rate_bps=max(same), rests_on=rests_on)
+    return result
 
 
 def _spread(rates: Float64s, rate: float, rests_on: str, bucket: tuple[int, bool]) -> LaneRate:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.given import NOTHING_GIVEN, Given
-from analyzer.replay.link_rates import LaneRate, lane_rate
+from analyzer.replay.link_rates import LaneRate, alike, lane_rate
 from analyzer.replay.recorder_place import round_trips
 from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
@@ -132,10 +132,12 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
     values += trips.values
     pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
     per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
-    found = [
-        _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack, given)
-        for lane in range(2 * len(names))
-    ]
+    found = alike(
+        [
+            _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack, given)
+            for lane in range(2 * len(names))
+        ]
+    )
     kinds = _kinds_of_links(found, trips.rtt_ns, mtu, names, given, values)
     rates = _rates(found, kinds, mtu, names, values)
     overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
