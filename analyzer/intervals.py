@@ -1,7 +1,8 @@
 """The interval around a figure that depends on chance: what it means, and how it follows from repeats.
 
-A figure and its repeats count alike: each is what one run might have shown. The interval is one in which a
-further run would lie with the probability ``LEVEL``. Knows neither replays nor what was drawn for them.
+A replay and its repeats count alike: each is what one run might have shown. The figure to expect is their
+median, and the interval one in which a further run would lie with the probability ``LEVEL``. Knows neither
+replays nor what was drawn for them.
 """
 
 from __future__ import annotations
@@ -24,25 +25,35 @@ STUDENT_95_PERCENT = (
 """The 95th percentile of Student's distribution with 1, 2, ... degrees of freedom."""
 
 
-def interval(figure: float, repeats: Float64s) -> tuple[float, float] | None:
-    """Ends of the interval of a figure and its ``repeats``, shape (repeats,); it always holds the figure.
+def middle(runs: Float64s) -> float | None:
+    """The median of what the runs show, shape (runs,): what to expect of a further one. NaN is a run without.
 
-    From 19 values on they are percentiles by rank, so that nothing is assumed of the distribution and two
-    regimes show both. Fewer are taken to be normal: the prediction interval of Student's distribution. NaN is
-    a repeat without such a figure. None where no repeat has one.
+    One run alone is a draw of chance: where little decides which of two paths a command takes, it may lie at
+    an end of its own interval. None where no run has the figure.
     """
-    values = np.append(repeats[~np.isnan(repeats)], figure)
+    values = runs[~np.isnan(runs)]
+    return float(np.median(values)) if len(values) else None
+
+
+def interval(figure: float, runs: Float64s) -> tuple[float, float] | None:
+    """Ends of the interval in which a further one of the ``runs`` lies, shape (runs,); it holds the figure.
+
+    From 19 runs on they are percentiles by rank, so that nothing is assumed of the distribution and two
+    regimes show both. Fewer are taken to be normal: the prediction interval of Student's distribution. NaN is
+    a run without such a figure. None where fewer than two runs have one.
+    """
+    values = runs[~np.isnan(runs)]
     count = len(values)
     if count < 2:
         return None
-    if values.min() == values.max():
+    if values.min() == values.max() == figure:
         return figure, figure
     if count >= FEWEST_RANKED:
         low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], method="weibull")
     else:
-        middle = float(values.mean())
+        mean = float(values.mean())
         half = STUDENT_95_PERCENT[count - 2] * float(values.std(ddof=1)) * math.sqrt(1 + 1 / count)
-        low, high = middle - half, middle + half
+        low, high = mean - half, mean + half
     return min(float(low), figure), max(float(high), figure)
 
 

@@ -335,6 +335,7 @@ def make_outcome(timeline: Timeline, label: str = "mcs:2/round-robin", *, faster
             "unit": [item.unit for item in MEASURES],
             "low": [None] * len(MEASURES),
             "high": [None] * len(MEASURES),
+            "median": [None] * len(figures),
             "withheld": [
                 None if figures[item.name] is not None else "nothing completed" for item in MEASURES
             ],

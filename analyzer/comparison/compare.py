@@ -75,8 +75,8 @@ class Comparison:
 
     def interval(self, name: str, place: int) -> tuple[float, float] | None:
         """Where a further run would lie with 90 %: chance and the model's error. None without repeats."""
-        value, repeats = self.row(name).values[place], self.repeats[place].values.get(name)
-        found = None if value is None or repeats is None else interval(value, repeats)
+        value, runs = self.row(name).values[place], self.repeats[place].values.get(name)
+        found = None if value is None or runs is None else interval(value, runs)
         if value is None or found is None:
             return None
         low, high = widened(found, (self.error_percent(name) or 0.0) / 100 * abs(value))
@@ -95,7 +95,7 @@ class Comparison:
     @property
     def most_repeats(self) -> int:
         """How many repeats the intervals rest on; 0 where there are none."""
-        return max((len(one.values.get("requests", ())) for one in self.repeats), default=0)
+        return max((len(one.values["requests"]) - 1 for one in self.repeats if one.values), default=0)
 
     @property
     def meaning(self) -> str:
@@ -107,7 +107,8 @@ class Comparison:
             error = "by nothing for the model's own error, which is not known"
         drawn = f"{self.most_repeats} repeats with service times, think times and links drawn anew"
         return (
-            f"An interval holds a further run with {100 * LEVEL:.0f} %: as {drawn} show, and widened {error}."
+            f"A figure is the median of its replay and {drawn} (that of the replay for the baseline); an "
+            f"interval holds a further run with {100 * LEVEL:.0f} %, as these show, widened {error}."
         )
 
 
@@ -212,14 +213,15 @@ def distinct_labels(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def _figures(outcome: Outcome) -> dict[str, tuple[float | None, str | None]]:
-    """Value and withholding reason of each figure in the outcome's metrics."""
-    table = outcome.arrow["metrics"]
+    """What to expect of each figure in the outcome's metrics, and why one is withheld.
+
+    That is the median of its runs. Of the baseline, which is held against the recording command by command,
+    it is the replay itself.
+    """
+    table = outcome.arrow["metrics"].to_pydict()
     return {
-        name: (value, withheld)
-        for name, value, withheld in zip(
-            table.column("metric").to_pylist(),
-            table.column("value").to_pylist(),
-            table.column("withheld").to_pylist(),
-            strict=True,
+        name: (value if median is None or is_baseline(outcome) else median, withheld)
+        for name, value, median, withheld in zip(
+            table["metric"], table["value"], table["median"], table["withheld"], strict=True
         )
     }

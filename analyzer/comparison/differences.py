@@ -27,9 +27,10 @@ LEAST_NS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The repeats of one outcome: ``values`` of shape (repeats,) by figure, NaN where one is withheld.
+    """A replay and its repeats: ``values`` of shape (1 + repeats,) by figure, NaN where one is withheld.
 
-    ``draws`` names what they drew; two outcomes with the same name drew the same, repeat by repeat.
+    The replay itself comes first. ``draws`` names what the repeats drew; two outcomes with the same name drew
+    the same, repeat by repeat.
     """
 
     draws: str
@@ -40,17 +41,22 @@ NOT_REPEATED = Repeated("", {})
 
 
 def repeated(outcome: Outcome) -> Repeated:
-    """The repeats of an outcome, as its folder has them."""
+    """An outcome and its repeats, as its folder has them; nothing where it was not repeated."""
     table = outcome.arrow["repeats"]
     if not table.num_rows:
         return NOT_REPEATED
     value = outcome.values("repeats", "value", np.nan)
     number = outcome.values("repeats", "repeat")
     metric = outcome.values("repeats", "metric").astype(str)
+    metrics = outcome.arrow["metrics"]
+    own = dict(zip(metrics.column("metric").to_pylist(), metrics.column("value").to_pylist(), strict=True))
     values = {}
     for name in dict.fromkeys(metric.tolist()):
         rows = np.flatnonzero(metric == name)
-        values[name] = value[rows[np.argsort(number[rows], kind="stable")]]
+        first = own.get(name)
+        values[name] = np.append(
+            np.nan if first is None else first, value[rows[np.argsort(number[rows], kind="stable")]]
+        )
     told: Any = outcome.manifest.get("repeats")
     return Repeated(str(told.get("draws", "")) if isinstance(told, dict) else "", values)
 
@@ -108,7 +114,7 @@ def difference(
 def _differences(
     name: str, value: float, repeats: Repeated, other: float, other_repeats: Repeated
 ) -> Float64s:
-    """What repeats say of the difference: pair by pair where both drew the same, else each with each."""
+    """What the runs say of the difference: pair by pair where both drew the same, else each with each."""
     mine, others = repeats.values.get(name), other_repeats.values.get(name)
     if mine is None or others is None:
         mine = np.array([value]) if mine is None else mine

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.intervals import FEWEST_RANKED, LEVEL, interval
+from analyzer.intervals import FEWEST_RANKED, LEVEL, Float64s, interval, middle
 from analyzer.tables.folder import Outcome
 from analyzer.tables.outcome_tables import METRICS, REPEATS
 
@@ -36,6 +36,7 @@ def metrics_columns(figures: Figures) -> dict[str, list[Any]]:
         "metric": list(figures),
         "value": [value for value, _ in figures.values()],
         "unit": [unit for _, unit in figures.values()],
+        "median": nothing,
         "low": nothing,
         "high": nothing,
         "withheld": [None if value is not None else "nothing completed" for value, _ in figures.values()],
@@ -43,7 +44,7 @@ def metrics_columns(figures: Figures) -> dict[str, list[Any]]:
 
 
 def with_repeats(outcome: Outcome, repeats: Sequence[Figures], draws: str) -> Outcome:
-    """The outcome with the figures of its ``repeats`` and the interval of each of its own.
+    """The outcome with the figures of its ``repeats``, and the median and interval of each of its own.
 
     ``draws`` names what they drew. An outcome without repeats stays as it is.
     """
@@ -51,10 +52,15 @@ def with_repeats(outcome: Outcome, repeats: Sequence[Figures], draws: str) -> Ou
         return outcome
     metrics = outcome.arrow["metrics"]
     names, values = metrics.column("metric").to_pylist(), metrics.column("value").to_pylist()
-    ends = [
-        _ends(value, [one[name][0] for one in repeats]) for name, value in zip(names, values, strict=True)
+    shown = [
+        np.array([np.nan if one is None else one for one in (value, *(each[name][0] for each in repeats))])
+        for name, value in zip(names, values, strict=True)
     ]
+    ends = [_ends(value, runs) for value, runs in zip(values, shown, strict=True)]
     columns = {name: metrics.column(name) for name in metrics.schema.names}
+    columns["median"] = [
+        None if value is None else middle(runs) for value, runs in zip(values, shown, strict=True)
+    ]
     columns["low"] = [None if one is None else one[0] for one in ends]
     columns["high"] = [None if one is None else one[1] for one in ends]
     rows = [
@@ -74,9 +80,9 @@ def with_repeats(outcome: Outcome, repeats: Sequence[Figures], draws: str) -> Ou
     )
 
 
-def _ends(value: float | None, repeats: Sequence[float | None]) -> tuple[float, float] | None:
+def _ends(value: float | None, runs: Float64s) -> tuple[float, float] | None:
     """The interval of a figure, which is never less than 0; None where there is none."""
     if value is None:
         return None
-    found = interval(value, np.array([np.nan if one is None else one for one in repeats], np.float64))
+    found = interval(value, runs)
     return None if found is None else (max(found[0], 0.0), found[1])

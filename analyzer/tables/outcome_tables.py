@@ -213,8 +213,14 @@ METRICS = Table(
     "one measured figure of an outcome",
     (
         Column("metric", "text", "Name of the figure (docs/tables.md lists them)."),
-        Column("value", "float64", "The figure.", null="withheld, see the reason"),
+        Column("value", "float64", "The figure of this replay.", null="withheld, see the reason"),
         Column("unit", "text", "Its unit."),
+        Column(
+            "median",
+            "float64",
+            "Median of this replay and its repeats: what to expect of a further run. Comparisons take it.",
+            null="withheld, or the replay was not repeated",
+        ),
         Column(
             "low",
             "float64",

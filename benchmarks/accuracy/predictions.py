@@ -27,6 +27,7 @@ from benchmarks.accuracy.measured import Run
 
 FIGURES = ("iops", "mb_per_s", "lat_p50_ms", "lat_p99_ms", "share_commands_path0")
 SHARE = "share_commands_path0"
+SHARE_METRIC = "path_0_request_share"
 MEASURE_OF = {
     "iops": "iops",
     "mb_per_s": "bytes_per_s",
@@ -112,13 +113,24 @@ def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> From
     comparison = compared(outcomes, timeline, baseline)
     predictions = []
     for place, run in enumerate(runs, start=1):
-        figures = figures_of(outcomes[place])
+        figures = _expected(outcomes[place])
         intervals = _intervals(figures, outcomes[place], comparison, place)
         predictions.append(
             Prediction(source.name, run, figures, intervals, (*settings, *_asked(source, run)))
         )
     calibration = tuple(outcomes[0].manifest["calibration"])
     return FromOneCapture(source, baseline, calibration, settings, tuple(predictions))
+
+
+def _expected(outcome: Outcome) -> dict[str, float]:
+    """The figures as the runs were measured, moved by what the median of repeats is off the replay."""
+    figures = figures_of(outcome)
+    metrics = {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
+    for name, measure in MEASURE_OF.items():
+        figures[name] *= metrics[measure]["median"] / metrics[measure]["value"]
+    share = metrics[SHARE_METRIC]
+    figures[SHARE] += share["median"] - share["value"]
+    return figures
 
 
 def _intervals(
@@ -132,8 +144,8 @@ def _intervals(
         assert ends is not None
         found[name] = figures[name] * ends[0] / value, figures[name] * ends[1] / value
     metrics = {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
-    share = metrics["path_0_request_share"]
-    moved = figures[SHARE] - share["value"]
+    share = metrics[SHARE_METRIC]
+    moved = figures[SHARE] - share["median"]
     found[SHARE] = share["low"] + moved, share["high"] + moved
     return found
 

@@ -88,7 +88,7 @@ def test_a_withheld_figure_keeps_its_reason():
     reasons = metrics.column("withheld").to_pylist()
     values[names.index("iops")], reasons[names.index("iops")] = None, "too short"
     replaced = metrics.set_column(1, metrics.schema.field(1), [values]).set_column(
-        5, metrics.schema.field(5), [reasons]
+        6, metrics.schema.field(6), [reasons]
     )
     row = compared([Outcome({**outcome.arrow, "metrics": replaced}, outcome.manifest)]).row("iops")
     assert row.values == (None,)
