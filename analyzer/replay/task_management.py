@@ -18,11 +18,9 @@ from analyzer.replay.disturbance import Disturbance
 from analyzer.replay.state import (
     ENDED_UNKNOWN,
     FROM_TARGET,
-    NONE,
     NOT_HELD,
     STATUS_ARRIVES,
     STATUS_TASK_ABORTED,
-    UNFINISHED,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +81,9 @@ class TaskManagement:
         self._silent: dict[tuple[int, int], set[int]] = {}
         self._because: dict[int, Disturbance] = {}
         self._after_reset: set[tuple[int, int]] = set()
+        self._cleaned_up: set[int] = set()
+        """Requests whose session has failed: they are sent again when the function is answered, whatever else
+        ends them at the target."""
 
     def clean_up(self, lost: Rows, survivor: int, found: Disturbance, now_ns: int) -> None:
         """Send the function of the recovery over ``survivor``; behind its answer all commands go on.
@@ -97,21 +98,31 @@ class TaskManagement:
         devices = sorted(set(self.failover.world.requests.device_index[lost].tolist()))
         each_ns = recovery.abort_time_ns
         own: list[Rows] = []
+        as_lost = self._attempts_of(lost)
+        self._cleaned_up.update(lost.tolist())
         self.failover.exchange(
             survivor,
             now_ns,
             lambda: recovery.cleanup_time_ns + self._ended_by(recovery.cleanup, survivor, devices) * each_ns,
-            lambda at_ns: self._answered(lost, own, paths, found, at_ns),
+            lambda at_ns: self._answered(lost, as_lost, own, paths, found, at_ns),
             effect=lambda at_ns: own.extend(
                 self._take_effect(recovery.cleanup, device, survivor, found, at_ns) for device in devices
             ),
         )
 
-    def _answered(self, lost: Rows, own: list[Rows], paths: Rows, found: Disturbance, now_ns: int) -> None:
+    def _answered(
+        self,
+        lost: Rows,
+        as_lost: Rows,
+        own: list[Rows],
+        paths: Rows,
+        found: Disturbance,
+        now_ns: int,
+    ) -> None:
         found.step(now_ns, "answered", self.failover.recovery.cleanup)
-        progress, is_lost = self.failover.world.progress, self.failover.world.paths.is_lost
-        lost = lost[(progress.end[lost] == UNFINISHED) & (progress.path[lost] != NONE)]
-        lost = lost[is_lost[progress.path[lost]] != 0]
+        progress = self.failover.world.progress
+        self._cleaned_up.difference_update(lost.tolist())
+        lost = lost[(self._attempts_of(lost) == as_lost).all(axis=0)]
         ended = np.concatenate([lost[:0], *own])
         ended = ended[progress.held[ended] == ENDED_UNKNOWN]
         rows = np.unique(np.concatenate([lost, ended]).astype(np.int64))
@@ -121,6 +132,11 @@ class TaskManagement:
             now_ns + len(rows) * self.failover.recovery.repeat_time_ns,
             lambda at_ns: self.failover.pause_paths(paths, False, at_ns),
         )
+
+    def _attempts_of(self, rows: Rows) -> Rows:
+        """What tells an attempt of each request from any other, shape (3, rows): its session may be back."""
+        progress = self.failover.world.progress
+        return np.stack([progress.path[rows], progress.sent_ns[rows], progress.retries[rows]])
 
     def _reached(self, effect: Effect, sender: int) -> list[int]:
         """The nexuses whose tasks a function ends that comes over ``sender``, this one included."""
@@ -179,8 +195,9 @@ class TaskManagement:
         is_told = effect.status_if_told and self.failover.scenario.target.is_abort_told
         if found is not None and (len(rows) or not is_told):
             found.touch(nexus, len(rows), "TASK ABORTED" if is_told else effect.attention)
-        path_of = attempts.world.progress.path[rows].tolist()
         self._silence(rows, now_ns)
+        rows = rows[~np.isin(rows, list(self._cleaned_up))]
+        path_of = attempts.world.progress.path[rows].tolist()
         if is_told:
             known = int(self.failover.world.nexuses[nexus].known_max_cmd_sn)
             attempts.post(

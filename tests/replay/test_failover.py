@@ -345,6 +345,29 @@ def test_task_management_waits_behind_the_data_of_its_connection():
     assert sent.min() >= answered_ns
 
 
+def test_a_session_that_is_back_before_its_commands_were_cleaned_up_does_not_keep_them():
+    """The portal is up again after 2.7 s; CLEAR TASK SET, sent at 5.7 s over the other session, takes 300 ms.
+
+    Meanwhile the target has a new session on the old connection. The commands of the old one are sent again
+    over the other session, once, and no TASK ABORTED comes for them.
+    """
+    world, run = disturbed(
+        made_workload(3, read_bytes=np.array([15048, 3305, 35053]), service_ns=200_000_000),
+        "mpio:2xmcs:2/round-robin+least-queue-depth",
+        ["down,link=1,at=1ms", "portal,link=0,at=1ms,for=2701ms"],
+        "linux-multipath,cleanup=clear-task-set,cleanup_time=300ms,connection_recovery=session,session_drop=700ms",
+        (ideal_link(10**7),),
+        pacing="depth:7",
+        target={"task_sets": "shared", "is_abort_told": True, "window": 2},
+    )
+    progress = world.progress[:3]
+    assert (progress.end == GOOD).all()
+    assert progress.retries.tolist() == [1, 0, 1]
+    assert world.paths.nexus[progress.path].tolist() == [1, 1, 1]
+    steps = [what for _, what, _ in run.disturbances[1].steps]
+    assert steps.index("login") < steps.index("answered") < steps.index("retry")
+
+
 def test_the_peak_lies_in_a_replay_however_quick():
     """At the time of the recorded peak a quicker replay is over; at as many completions it is not."""
     timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt"))
