@@ -107,8 +107,8 @@ class Comparison:
             error = "by nothing for the model's own error, which is not known"
         drawn = f"{self.most_repeats} repeats with service times, think times and links drawn anew"
         return (
-            f"A figure is the median of its replay and {drawn} (that of the replay for the baseline); an "
-            f"interval holds a further run with {100 * LEVEL:.0f} %, as these show, widened {error}."
+            f"A figure is the median of its replay and {drawn}; an interval holds a further run with "
+            f"{100 * LEVEL:.0f} %, as these show, widened {error}."
         )
 
 
@@ -213,14 +213,14 @@ def distinct_labels(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
 
 
 def _figures(outcome: Outcome) -> dict[str, tuple[float | None, str | None]]:
-    """What to expect of each figure in the outcome's metrics, and why one is withheld.
+    """What to expect of each figure in the outcome's metrics, the median of its runs; why one is withheld.
 
-    That is the median of its runs. Of the baseline, which is held against the recording command by command,
-    it is the replay itself.
+    Of the baseline too, for what chance adds to all outcomes alike is no difference between them; how well it
+    reproduces the recording is told of its one replay, command by command (``baseline.py``).
     """
     table = outcome.arrow["metrics"].to_pydict()
     return {
-        name: (value if median is None or is_baseline(outcome) else median, withheld)
+        name: (value if median is None else median, withheld)
         for name, value, median, withheld in zip(
             table["metric"], table["value"], table["median"], table["withheld"], strict=True
         )
