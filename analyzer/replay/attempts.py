@@ -27,6 +27,7 @@ from analyzer.replay.event_queue import (
     grown,
     post,
 )
+from analyzer.replay.initiator import next_of_list
 from analyzer.replay.state import (
     COMPLETED,
     CONNECTION_READS,
@@ -39,6 +40,7 @@ from analyzer.replay.state import (
     HELD_BY_PATH,
     IS_POOLED,
     NEVER,
+    NEXT_DUE,
     NEXT_IN_LIST,
     NONE,
     NOT_HELD,
@@ -496,26 +498,24 @@ class Attempts:
             one = world.progress[row]
             one.end, one.completed_ns, one.held = FAILED, now_ns, NOT_HELD
             world.counters[COMPLETED] += 1
-            follower = self._next_behind(row)
-            if follower != NONE:
-                world.progress[follower].stream = one.stream
-                at_ns = now_ns + int(world.requests[follower].after_ns)
-                following.append((at_ns, int(READY), follower, 0, 0))
+            delayed, is_of_list = self._next_behind(row)
+            if delayed == NONE:
+                continue
+            at_ns = now_ns + int(world.requests[delayed].after_ns)
+            if is_of_list:
+                following.append((at_ns, int(NEXT_DUE), int(one.stream), 0, 0))
+            else:
+                world.progress[delayed].stream = one.stream
+                following.append((at_ns, int(READY), delayed, 0, 0))
         self.post(following)
 
-    def _next_behind(self, row: int) -> int:
-        """The request that is asked for because this one ended, as the engine finds it; NONE for none."""
+    def _next_behind(self, row: int) -> tuple[int, bool]:
+        """The request whose delay begins because this one ended, NONE for none; whether it is of a list."""
         world, counters = self.world, self.world.counters
         follower = int(world.requests[row].follower)
-        if counters[DEPTH] > 0:
-            follower = int(counters[NEXT_IN_LIST])
-            counters[NEXT_IN_LIST] += 1
-            return follower if follower < counters[REQUESTS] else NONE
-        if counters[IS_POOLED] > 0 and follower != NONE:
-            follower = int(counters[NEXT_IN_LIST])
-            if follower != NONE:
-                counters[NEXT_IN_LIST] = world.requests[follower].next_unprompted
-        return follower
+        if counters[DEPTH] > 0 or (counters[IS_POOLED] > 0 and follower != NONE):
+            return int(next_of_list(world, NEXT_IN_LIST)), True
+        return follower, False
 
     def begin_session(self, nexus: int) -> None:
         """A new session in place of one that was lost: nothing of the old one is waited for."""

@@ -20,6 +20,7 @@ from analyzer.replay.state import (
     GATE_REFUSING,
     GOOD,
     HEAD_OF_QUEUE,
+    IS_POOLED,
     LOG_TRANSFERS,
     MAY_WAIT,
     NEVER,
@@ -82,7 +83,12 @@ def _causes(world: World) -> list[str]:
         if early:
             found.append(f"{early} requests have {after} before {before}")
     waits = np.flatnonzero(requests.predecessor != NONE)
-    due = progress.completed_ns[requests.predecessor[waits]] + requests.after_ns[waits]
+    if world.counters[IS_POOLED]:
+        # In the order of the list, each when the delay behind some completion ended.
+        brings = np.sort(progress.completed_ns[requests.follower != NONE])[: len(waits)]
+        due = np.sort(brings + requests.after_ns[waits])
+    else:
+        due = progress.completed_ns[requests.predecessor[waits]] + requests.after_ns[waits]
     early = int((progress.ready_ns[waits] != due).sum())
     if early:
         found.append(f"{early} requests were not asked for when their predecessor let them")

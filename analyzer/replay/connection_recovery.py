@@ -74,11 +74,20 @@ class ConnectionRecovery(PathRecovery):
             if row in resumed_ns:
                 done_ns += int(self.world.links[int(self.world.paths[target].link_to)].delay_ns)
                 done_ns += resumed_ns[row]
+            attempt = self._attempt(row)
             self.at(
                 done_ns,
-                lambda due_ns, row=row, target=target: self._go_on(row, path, target, found, due_ns),  # type: ignore[misc]
+                lambda due_ns, row=row, target=target, attempt=attempt: (  # type: ignore[misc]
+                    # Meanwhile the target may have ended it, and then it was asked for again.
+                    self._go_on(row, path, target, found, due_ns) if self._attempt(row) == attempt else None
+                ),
             )
         self.at(at_ns, lambda due_ns: self._moved(path, found, due_ns))
+
+    def _attempt(self, row: int) -> tuple[int, int, int]:
+        """What tells an attempt of a request from any other one."""
+        one = self.world.progress[row]
+        return int(one.retries), int(one.cmd_sn), int(one.sent_ns)
 
     def _has_arrived(self, row: int) -> bool:
         return bool(self.world.progress[row].arrived_ns != NEVER)

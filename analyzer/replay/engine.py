@@ -13,6 +13,7 @@ from analyzer.replay.devices import task_set_turn
 from analyzer.replay.event_queue import FREE, SIZE, EventQueue, take
 from analyzer.replay.initiator import (
     answer_r2t,
+    ask_next,
     learn_window,
     make_ready,
     send_command,
@@ -34,6 +35,7 @@ from analyzer.replay.state import (
     GATE_TIMEOUT,
     GRANT,
     LOG_EVENTS,
+    NEXT_DUE,
     NONE,
     NOW_NS,
     PAUSED,
@@ -89,6 +91,9 @@ def run_events(
             learn_window(world, queue, now, int64(world.progress[request].path), number)
         elif kind == READY:
             if not make_ready(rules, world, queue, now, request):
+                return WRONG_PATH
+        elif kind == NEXT_DUE:
+            if not ask_next(rules, world, queue, now, request):
                 return WRONG_PATH
         elif kind in (COMMAND_ARRIVES, DATA_ARRIVES, CONNECTION_READS):
             reaches_target(world, queue, now, kind, request, value)

@@ -34,7 +34,9 @@ from analyzer.replay.state import (
     LOG_TRANSFERS,
     MAY_WAIT,
     NEVER,
+    NEXT_DUE,
     NEXT_IN_LIST,
+    NEXT_TO_ASK,
     NEXT_UNPROMPTED,
     NONE,
     NOTHING,
@@ -318,18 +320,36 @@ def free_place(
 
 @engine_step
 def post_following(world: World, queue: EventQueue, now: int, request: int) -> None:
-    """Post the request that waited for this one, or the next of the list in its place."""
+    """Post the request that waited for this one, or that the next of the list is due in its place."""
     counters = world.counters
-    following = int64(world.requests[request].follower)
+    follower = int64(world.requests[request].follower)
+    if counters[DEPTH] > 0 or (counters[IS_POOLED] > 0 and follower != NONE):
+        delayed = next_of_list(world, NEXT_IN_LIST)
+        if delayed != NONE:
+            delay_ns = world.requests[delayed].after_ns
+            post(queue, now + delay_ns, NEXT_DUE, int64(world.progress[request].stream), NOTHING, NOTHING)
+    elif follower != NONE:
+        world.progress[follower].stream = world.progress[request].stream
+        post(queue, now + world.requests[follower].after_ns, READY, follower, NOTHING, NOTHING)
+
+
+@engine_step
+def next_of_list(world: World, pointer: int) -> int:
+    """The request of the list that a counter points to, NONE at its end; the counter moves on."""
+    counters = world.counters
+    request = counters[pointer]
+    if request == NONE:
+        return NONE
     if counters[DEPTH] > 0:
-        following = counters[NEXT_IN_LIST]
-        counters[NEXT_IN_LIST] += 1
-        if following >= counters[REQUESTS]:
-            following = NONE
-    elif counters[IS_POOLED] > 0 and following != NONE:
-        following = counters[NEXT_IN_LIST]
-        if following != NONE:
-            counters[NEXT_IN_LIST] = world.requests[following].next_unprompted
-    if following != NONE:
-        world.progress[following].stream = world.progress[request].stream
-        post(queue, now + world.requests[following].after_ns, READY, following, NOTHING, NOTHING)
+        counters[pointer] = request + 1 if request + 1 < counters[REQUESTS] else NONE
+    else:
+        counters[pointer] = world.requests[request].next_unprompted
+    return int(request)
+
+
+@engine_step
+def ask_next(rules: Rules, world: World, queue: EventQueue, now: int, stream: int) -> bool:
+    """The application asks for the next of its list, in the order of the list whichever delay ended first."""
+    request = next_of_list(world, NEXT_TO_ASK)
+    world.progress[request].stream = stream
+    return bool(make_ready(rules, world, queue, now, request))

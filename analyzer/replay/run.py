@@ -45,7 +45,9 @@ from analyzer.replay.state import (
     FAR_NS,
     FIRST_BIN_NS,
     IS_POOLED,
+    NEXT_DUE,
     NEXT_IN_LIST,
+    NEXT_TO_ASK,
     NEXT_UNPROMPTED,
     NONE,
     NOW_NS,
@@ -341,6 +343,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     counters[NEXT_UNPROMPTED] = _chain(unprompted[np.argsort(after[unprompted], kind="stable")], following)
     if waits.is_pooled:
         counters[NEXT_IN_LIST] = _chain(np.flatnonzero(~waits.is_unprompted), following)
+        counters[NEXT_TO_ASK] = counters[NEXT_IN_LIST]
     links = link_records(network.links)
     outer_scopes = workload.luns if scenario.is_by_session else len(workload.hosts)
     return World(
@@ -505,10 +508,10 @@ def _begin(world: World, queue: EventQueue, reserve: int) -> EventQueue:
         return queue
     begun = min(depth, len(world.requests.scope))
     queue = grown(queue, min(MAX_SLOTS, len(queue.at_ns) + begun)) if begun > reserve else queue
-    for request in range(begun):
-        world.progress[request].stream = request
-        post(queue, 0, READY, request, 0, 0)
-    world.counters[NEXT_IN_LIST] = begun
+    for stream in range(begun):
+        post(queue, 0, NEXT_DUE, stream, 0, 0)
+    world.counters[NEXT_TO_ASK] = 0
+    world.counters[NEXT_IN_LIST] = begun if begun < len(world.requests.scope) else NONE
     return queue
 
 

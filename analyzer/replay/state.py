@@ -43,6 +43,7 @@ TASK_SET_TURN = np.int64(9)  # a task set looks for the next that may start; of 
 DATA_DUE = np.int64(10)  # the initiator has the data that an R2T asked for; value = its bytes
 SEND_DUE = np.int64(11)  # it is written to its connection under the CmdSN that it has
 READY = np.int64(12)  # the application asks for it, or asks again
+NEXT_DUE = np.int64(13)  # the application asks for the next of its list; of a stream, not a request
 EVENT_KINDS = (
     "status-arrives",
     "r2t-arrives",
@@ -57,8 +58,9 @@ EVENT_KINDS = (
     "data-due",
     "send-due",
     "ready",
+    "next-due",
 )
-OF_NO_REQUEST = (int(CONNECTION_READS), int(TASK_SET_TURN))
+OF_NO_REQUEST = (int(CONNECTION_READS), int(TASK_SET_TURN), int(NEXT_DUE))
 ON_A_LINK = (int(STATUS_ARRIVES), int(R2T_ARRIVES), int(COMMAND_ARRIVES), int(DATA_ARRIVES))
 
 # Ordering gates of a target.
@@ -356,11 +358,13 @@ COMMAND_REFUSED = np.int64(5)
 
 # Counters of the engine, and what it returns.
 COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS = range(9)
-IS_POOLED, REQUESTS, MAY_WAIT, CALL, CALL_AT = range(9, 14)
-COUNTERS = 14
-"""``REQUESTS`` is how many rows are requests, ``MAY_WAIT`` whether a request without a path waits for one.
-``CALL`` is the request for which the event loop is to be left (NONE for none), ``CALL_AT`` the number of
-completions behind which it is."""
+IS_POOLED, REQUESTS, MAY_WAIT, CALL, CALL_AT, NEXT_TO_ASK = range(9, 15)
+COUNTERS = 15
+"""Where any completion brings the next of a list, ``NEXT_IN_LIST`` is the one whose delay begins behind the
+next completion, ``NEXT_TO_ASK`` the one that is asked for when the next delay ends. ``REQUESTS`` is how many
+rows are requests, ``MAY_WAIT`` whether a request without a path waits for one. ``CALL`` is the request for
+which the event loop is to be left (NONE for none), ``CALL_AT`` the number of completions behind which it is.
+"""
 ENDED, PAUSED, QUEUE_FULL, WRONG_PATH, REACHED, CALLED = range(6)
 
 

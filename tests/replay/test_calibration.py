@@ -161,8 +161,8 @@ def test_a_lossy_capture_says_how_much_it_lacks(tmp_path):
     error = baseline_error(outcome, timeline).error_percent("iops")
     chance = next(row for row in outcome.arrow["metrics"].to_pylist() if row["metric"] == "iops")
     low, high = compared([outcome], timeline).interval("iops", 0)
-    assert chance["low"] - low == pytest.approx(abs(error) / 100 * chance["value"])
-    assert high - chance["high"] == pytest.approx(abs(error) / 100 * chance["value"])
+    assert chance["low"] - low == pytest.approx(abs(error) / 100 * chance["median"])
+    assert high - chance["high"] == pytest.approx(abs(error) / 100 * chance["median"])
 
 
 def test_a_capture_of_one_direction_is_refused_with_its_reason():

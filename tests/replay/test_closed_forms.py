@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -150,3 +152,22 @@ def test_two_links_at_large_depth_carry_twice_one():
     ]
     assert spans[0] / spans[1] == pytest.approx(2, rel=0.01)
     assert spans[0] / spans[2] == pytest.approx(2, rel=0.01)
+
+
+def test_the_next_of_a_list_is_asked_for_in_its_order_whichever_delay_ends_first():
+    """Every other request has a think time; the application submits its list in order all the same.
+
+    Taken in the order in which delays end, round-robin would give each pair the other way round.
+    """
+    workload = made_workload(
+        40,
+        read_bytes=4096,
+        service_ns=1_000_000,
+        predecessor=np.where(np.arange(40) < 4, -1, np.arange(40) - 4),
+        think_ns=np.where(np.arange(40) % 2, 0, 200_000),
+    )
+    usual = replace(workload.queue_depth, depth=4)
+    world = played(replace(workload, queue_depth=usual), "mpio:2/round-robin", pacing="closed")
+    assert (np.diff(world.progress.ready_ns) >= 0).all()
+    assert world.progress.path.tolist() == [0, 1] * 20
+    assert len(set(np.diff(world.progress.ready_ns[4:]).tolist())) > 2, "the delays are still in it"
