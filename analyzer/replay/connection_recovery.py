@@ -26,6 +26,10 @@ from analyzer.replay.state import (
 class ConnectionRecovery(PathRecovery):
     """Recovery of single connections."""
 
+    def _drop_session(self, nexus: int, found: Disturbance, now_ns: int) -> None:
+        """End what connections a session has left, and begin a new one."""
+        raise NotImplementedError
+
     def _recover_connection(self, path: int, found: Disturbance, now_ns: int) -> None:
         self._set_working([path], False)
         found.hold_begins(
@@ -98,8 +102,12 @@ class ConnectionRecovery(PathRecovery):
         if one.end != UNFINISHED or one.path != path:
             return
         rows = np.array([row])
-        # One that never arrived leaves a CmdSN that the others wait for, so it is sent until it does.
-        if self._has_arrived(row) and not len(self.without_hopeless(rows, found, now_ns)):
+        if self.is_hopeless(rows).any():
+            if self._has_arrived(row) or one.cmd_sn == NONE:
+                self.without_hopeless(rows, found, now_ns)
+            else:
+                # One that never arrived leaves a CmdSN that the others wait for: only a new session helps.
+                self._drop_session(int(self.world.paths[path].nexus), found, now_ns)
             return
         if self.world.paths[target].is_lost:
             living = self._living(int(self.world.paths[path].nexus))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import UnusableInputError
-from analyzer.replay.attempts import Attempts, Rows
+from analyzer.replay.attempts import Attempts, Bools, Rows
 from analyzer.replay.disturbance import Disturbance, Note
 from analyzer.replay.event_queue import EventQueue
 from analyzer.replay.faults import Fault, FaultKind
@@ -319,9 +319,14 @@ class PathRecovery:
     def _times_sent_again(self, rows: Rows) -> Rows:
         return np.array([self.sent_again[row] for row in rows.tolist()], np.int64)
 
+    def is_hopeless(self, rows: Rows) -> Bools:
+        """Which of ``rows`` one connection after the other has lost."""
+        found: Bools = self._times_sent_again(rows) >= MOST_SENT_AGAIN
+        return found
+
     def without_hopeless(self, rows: Rows, found: Disturbance, now_ns: int) -> Rows:
         """Fail those that one connection after the other has lost; gives the others."""
-        is_hopeless = self._times_sent_again(rows) >= MOST_SENT_AGAIN
+        is_hopeless = self.is_hopeless(rows)
         if is_hopeless.any():
             self._fail(rows[is_hopeless], now_ns, f"sent {MOST_SENT_AGAIN} times again", found)
         kept: Rows = rows[~is_hopeless]

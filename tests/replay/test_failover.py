@@ -368,6 +368,32 @@ def test_a_session_that_is_back_before_its_commands_were_cleaned_up_does_not_kee
     assert steps.index("login") < steps.index("answered") < steps.index("retry")
 
 
+def test_an_immediate_command_that_gets_through_on_no_connection_is_given_up():
+    """At 1 kbit/s the connections of the session take turns in being lost, and the command never arrives.
+
+    It has no CmdSN that others would wait for, so it is not sent for ever.
+    """
+    world, run = disturbed(
+        made_workload(
+            7,
+            write_bytes=np.array([122296, 0, 0, 40153, 88401, 0, 145399]),
+            read_bytes=np.array([0, 6614, 34912, 0, 0, 69149, 0]),
+            service_ns=100_000_000,
+            is_immediate=np.arange(7) == 0,
+        ),
+        "mcs:2/round-robin",
+        ["black-hole,link=0,at=2658ms,for=5729ms", "slow,link=all,at=59ms,factor=0.0001,delay=11ms"],
+        "esx,cleanup=lun-reset,no_path_retries=-1,command_retries=0",
+        (ideal_link(10**7, 5_000_000),),
+        pacing="depth:7",
+        target={"window": 1, "gate": "none"},
+        immediate_bytes=8192,
+        first_burst_bytes=65536,
+    )
+    assert (world.progress.end[:7] == FAILED).all()
+    assert max(run.sent_again.values()) == 20
+
+
 def test_the_peak_lies_in_a_replay_however_quick():
     """At the time of the recorded peak a quicker replay is over; at as many completions it is not."""
     timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt"))
