@@ -2,14 +2,18 @@
 
 Decides what is compared and what counts as a good or a poor fit. The limits of a good fit are
 those that the project promises for its calibrated model: throughput 3 %, median latency 5 %,
-p99 latency 15 %; up to twice that is fair. Does not know how a replay is made.
+p99 latency 15 %; up to twice that is fair. A percentile that lies where few commands do, as between the
+latencies of two links, is held against all values that chance gives it in the recording. Does not know how a
+replay is made.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 import numpy as np
 
@@ -72,6 +76,19 @@ class MeasureError:
 
 
 @dataclass(frozen=True, slots=True)
+class Loose:
+    """A percentile that errs by more than its limit, but that chance moves so far.
+
+    In the recording chance puts it between ``low`` and ``high``, in ns. ``error_percent`` is what chance
+    leaves unexplained.
+    """
+
+    low: float
+    high: float
+    error_percent: float
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineError:
     """All errors with the judgement. ``sentence`` says it in words and numbers."""
 
@@ -111,17 +128,22 @@ def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
         )
         for name in _SHOWN
     )
-    fit = judge(errors)
-    sentence = _sentence(fit, errors)
+    loose = loose_percentiles(errors, recorded, replayed)
+    fit = judge(errors, loose)
+    sentence = _sentence(fit, errors) + _told_loosely(loose, recorded)
     if fit in (Fit.FAIR, Fit.POOR, Fit.UNKNOWN):
-        sentence += _lacking(timeline) or sparse_place(errors, recorded, replayed) or _not_told(outcome)
+        sentence += _lacking(timeline) or _not_told(outcome)
     return BaselineError(outcome.label, fit, errors, sentence, recorded, replayed)
 
 
-def judge(errors: tuple[MeasureError, ...]) -> Fit:
-    """Good where every limited measure keeps its limit, fair within twice the limit, else poor."""
+def judge(errors: tuple[MeasureError, ...], loose: Mapping[str, Loose] = MappingProxyType({})) -> Fit:
+    """Good where every limited measure keeps its limit, fair within twice the limit, else poor.
+
+    Of a ``loose`` percentile only what chance does not explain counts.
+    """
     shares = [
-        abs(error.error_percent) / error.limit_percent
+        abs(loose[error.measure.name].error_percent if error.measure.name in loose else error.error_percent)
+        / error.limit_percent
         for error in errors
         if error.limit_percent is not None and error.error_percent is not None
     ]
@@ -187,31 +209,64 @@ def _not_told(outcome: Outcome) -> str:
 
 
 _PERCENTILES = {"latency_ns_p50": ("median", 0.5), "latency_ns_p99": ("p99", 0.99)}
+FEWEST_RANKED = 100
+"""Of fewer commands chance would explain nearly anything."""
 
 
-def sparse_place(errors: tuple[MeasureError, ...], recorded: RequestColumns, replayed: RequestColumns) -> str:
-    """Whether all that errs are percentiles that lie where few commands do, as between two kinds of latency.
+def loose_percentiles(
+    errors: Sequence[MeasureError], recorded: RequestColumns, replayed: RequestColumns
+) -> dict[str, Loose]:
+    """The percentiles that err by more than their limit, but not by more than chance explains.
 
     By chance alone a percentile q of n commands moves over some sqrt(q (1 - q) / n) of them (the binomial
-    distribution of those below it); twice that is what chance does in 95 of 100 cases.
+    distribution of those below it); twice that is what chance does in 95 of 100 cases. That of the replay has
+    to lie in this range of the recording, and that of the recording in this range of the replay.
     """
-    said = []
+    found: dict[str, Loose] = {}
     for error in errors:
-        if error.error_percent is None or abs(error.error_percent) <= (error.limit_percent or math.inf):
+        percent, limit = error.error_percent, error.limit_percent or math.inf
+        if error.measure.name not in _PERCENTILES or percent is None or abs(percent) <= limit:
             continue
-        if error.measure.name not in _PERCENTILES:
-            return ""
-        word, share = _PERCENTILES[error.measure.name]
-        between = []
-        for requests, other in ((recorded, error.replayed or 0.0), (replayed, error.recorded or 0.0)):
-            latency = requests.latency_ns[requests.is_completed]
-            # How far the other's value is from being this percentile here, as a share of the commands.
-            below, up_to = float(np.mean(latency < other)), float(np.mean(latency <= other))
-            between.append(max(0.0, share - up_to, below - share))
-            if between[-1] > 2 * math.sqrt(share * (1 - share) / max(len(latency), 1)):
-                return ""
-        said.append(f"only {100 * max(between):.1f} % of the commands lie between both values of the {word}")
-    return f" Likely cause: {', '.join(said)}, no more than chance moves it." if said else ""
+        assert error.recorded is not None
+        assert error.replayed is not None
+        share = _PERCENTILES[error.measure.name][1]
+        range_of_recording = _by_chance(recorded, share)
+        range_of_replay = _by_chance(replayed, share)
+        if range_of_recording is None or range_of_replay is None:
+            continue
+        outside = max(
+            _outside_percent(error.replayed, range_of_recording),
+            _outside_percent(error.recorded, range_of_replay),
+        )
+        if outside <= limit:
+            found[error.measure.name] = Loose(*range_of_recording, outside)
+    return found
+
+
+def _by_chance(requests: RequestColumns, share: float) -> tuple[float, float] | None:
+    """Between which values chance puts a percentile, in ns; None for too few commands to say."""
+    latency = requests.latency_ns[requests.is_completed]
+    if len(latency) < FEWEST_RANKED:
+        return None
+    moved = 2 * math.sqrt(share * (1 - share) / len(latency))
+    low, high = np.quantile(latency, [max(share - moved, 0.0), min(share + moved, 1.0)])
+    return float(low), float(high)
+
+
+def _outside_percent(value: float, ends: tuple[float, float]) -> float:
+    """How far a value lies outside of a range, in percent of its nearer end; 0 inside."""
+    outside = difference_percent(value, min(max(value, ends[0]), ends[1]))
+    return abs(outside or 0.0)
+
+
+def _told_loosely(loose: Mapping[str, Loose], recorded: RequestColumns) -> str:
+    """That some percentiles are known only roughly, as a sentence to add; else nothing."""
+    ranges = [
+        f"the {_PERCENTILES[name][0]} between {one.low / 1e6:.3g} and {one.high / 1e6:.3g}\u00a0ms"
+        for name, one in loose.items()
+    ]
+    count = int(recorded.is_completed.sum())
+    return f" Chance alone puts {' and '.join(ranges)} in a recording of {count} commands." if ranges else ""
 
 
 def signed_percent(percent: float | None) -> str:

@@ -11,7 +11,7 @@ from analyzer.comparison.baseline import (
     MeasureError,
     baseline_error,
     judge,
-    sparse_place,
+    loose_percentiles,
 )
 from analyzer.comparison.request_columns import RequestColumns, recorded_requests
 from analyzer.measures import MEASURE_BY_NAME
@@ -76,12 +76,31 @@ def of_latencies(*kinds: tuple[int, int]) -> RequestColumns:
 
 
 @pytest.mark.parametrize(("moved", "is_by_chance"), [(4, True), (40, False)])
-def test_a_median_between_two_kinds_of_command_is_said_to_lie_there(moved: int, is_by_chance: bool):
+def test_a_median_between_two_kinds_of_command_is_judged_by_what_chance_makes_of_it(moved, is_by_chance):
     """Where half of 200 commands take 1 ms, few decide whether the median is 1 or 3 ms; forty do not."""
     recorded = of_latencies((101, 1), (3, 3), (96, 9))
     replayed = of_latencies((101 - moved, 1), (moved, 3), (3, 5), (96, 9))
     ends = (float(np.sort(one.latency_ns)[99]) for one in (recorded, replayed))
     error = MeasureError(MEASURE_BY_NAME["latency_ns_p50"], *ends, 200.0, LIMITS_PERCENT["latency_ns_p50"])
-    assert bool(sparse_place((error,), recorded, replayed)) == is_by_chance
+    loose = loose_percentiles((error,), recorded, replayed)
+    assert bool(loose) == is_by_chance
+    assert judge((error,), loose) is (Fit.GOOD if is_by_chance else Fit.POOR)
     throughput = MeasureError(MEASURE_BY_NAME["iops"], 1, 2, 100.0, LIMITS_PERCENT["iops"])
-    assert sparse_place((error, throughput), recorded, replayed) == ""
+    assert judge((error, throughput), loose) is Fit.POOR, "chance explains no other error"
+
+
+def test_of_few_commands_chance_explains_nothing():
+    """Ninety commands, half of them slow: a median that is three times as long is a poor fit."""
+    recorded, replayed = of_latencies((46, 1), (44, 9)), of_latencies((44, 1), (2, 3), (44, 9))
+    error = MeasureError(MEASURE_BY_NAME["latency_ns_p50"], 1e6, 3e6, 200.0, LIMITS_PERCENT["latency_ns_p50"])
+    assert loose_percentiles((error,), recorded, replayed) == {}
+
+
+def test_what_chance_makes_of_a_percentile_is_told():
+    """Of 240 commands two or three are slow, which p99 falls between; the sentence gives its range."""
+    recorded = of_latencies((238, 42), (2, 56))
+    replayed = of_latencies((237, 42), (3, 56))
+    ends = (float(np.quantile(one.latency_ns, 0.99)) for one in (recorded, replayed))
+    error = MeasureError(MEASURE_BY_NAME["latency_ns_p99"], *ends, 17.0, LIMITS_PERCENT["latency_ns_p99"])
+    (loose,) = loose_percentiles((error,), recorded, replayed).values()
+    assert (loose.low, loose.high, loose.error_percent) == pytest.approx((42e6, 56e6, 0))
