@@ -128,11 +128,13 @@ def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
         )
         for name in _SHOWN
     )
-    loose = loose_percentiles(errors, recorded, replayed)
+    lacking = _lacking(timeline)
+    # What a recording lacks explains an error sooner than chance does.
+    loose = {} if lacking else loose_percentiles(errors, recorded, replayed)
     fit = judge(errors, loose)
     sentence = _sentence(fit, errors) + _told_loosely(loose, recorded)
     if fit in (Fit.FAIR, Fit.POOR, Fit.UNKNOWN):
-        sentence += _lacking(timeline) or _not_told(outcome)
+        sentence += lacking or _not_told(outcome)
     return BaselineError(outcome.label, fit, errors, sentence, recorded, replayed)
 
 

@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from analyzer.replay.calibrated import Confidence
-from analyzer.replay.token_buckets import GOOD_SHARE_OF_PACKET, LaneTimes, bucket_at, fitted
+from analyzer.replay.token_buckets import (
+    GOOD_SHARE_OF_PACKET,
+    LaneTimes,
+    bucket_at,
+    bucket_behind_rests,
+    fitted,
+)
 
 Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
@@ -147,6 +153,9 @@ def _spread(rates: Float64s, rate: float, rests_on: str, bucket: tuple[int, bool
 
 def _bucket(lane: LaneTimes, rate: float) -> tuple[int, bool]:
     """The bucket at a known rate, where it explains the times, and whether it is open above; else 0."""
+    full = bucket_behind_rests(lane, rate)
+    if full is not None:
+        return full, False
     found = bucket_at(lane, rate)
     if found is None:
         return 0, False

@@ -29,6 +29,10 @@ GOOD_SHARE_OF_PACKET = 0.05
 """A fit is good where half the PDUs end within this share of a packet's time of what it says."""
 EQUALLY_GOOD = 1.25
 LARGER_BUCKETS = (1.2, 1.35)
+FULL_BEHIND_PACKETS, FEWEST_RESTS = 1.5, 8
+"""A bucket of one packet has surely filled behind a rest of so many, whatever it had left."""
+LARGER_SHARE = 0.5
+"""So many of the PDUs behind rests have to be larger than the bucket to show its size."""
 SLIGHT_SHARE = 0.01
 """A residual larger by so little of a packet's time is no worse: acknowledgements are only estimated."""
 
@@ -193,6 +197,34 @@ def bucket_at(lane: LaneTimes, rate_bps: float) -> tuple[int, float, bool] | Non
     limit = EQUALLY_GOOD * error + SLIGHT_SHARE * lane.packet_bytes * 8e9 / rate_bps
     larger = [other for other, size in found if LARGER_BUCKETS[0] * bucket <= size <= 2 * bucket]
     return bucket, error, bool(larger) and min(larger) <= limit
+
+
+def bucket_behind_rests(lane: LaneTimes, rate_bps: float) -> int | None:
+    """The bucket in bytes as PDUs show it that found it full.
+
+    Behind a rest a full bucket lets its size pass at once, so a PDU of more than that takes as much less than
+    its bytes at the rate. None where too few PDUs came behind a rest in which that bucket fills.
+    """
+    if rate_bps <= 0 or not len(lane.first_ns):
+        return None
+    bytes_per_ns = rate_bps / 8e9
+    rest = np.zeros(len(lane.first_ns))
+    rest[1:] = (lane.first_ns[1:] - lane.end_ns[:-1]) * bytes_per_ns
+    shown = lane.wire_bytes - (lane.end_ns - lane.first_ns) * bytes_per_ns
+    is_own = (lane.first_bytes > 0) & (lane.wire_bytes > 2 * lane.packet_bytes)
+    needed = FULL_BEHIND_PACKETS * lane.packet_bytes
+    while True:
+        chosen = shown[is_own & (rest >= needed)]
+        if len(chosen) < FEWEST_RESTS:
+            return None
+        bucket = float(np.median(chosen))
+        is_larger = lane.wire_bytes > bucket + lane.packet_bytes
+        if bucket <= needed and bool(is_larger[is_own & (rest >= needed)].mean() > LARGER_SHARE):
+            break
+        if bucket <= needed:
+            return None
+        needed = FULL_BEHIND_PACKETS * bucket
+    return round(bucket) if bucket >= lane.packet_bytes else None
 
 
 def _best(

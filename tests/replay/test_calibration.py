@@ -17,7 +17,7 @@ from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
 from analyzer.replay.link_rates import lane_rate
 from analyzer.replay.run import replay_all
-from analyzer.replay.token_buckets import LaneTimes, fitted, paid_until
+from analyzer.replay.token_buckets import LaneTimes, bucket_behind_rests, fitted, paid_until
 from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
 from tests.recorded_packets import recorded_packets, written
 
@@ -122,6 +122,34 @@ def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
     assert found.bucket_bytes == pytest.approx(bucket, rel=0.1)
     _, should = paid_until(lane, 8e9 / rate, bucket)
     assert np.median(np.abs(should - last)) < 2
+
+
+@pytest.mark.parametrize(("rate", "bucket"), [(40e6, 2000), (10e6, 1600), (100e6, 6000)])
+def test_a_bucket_that_few_rests_fill_is_found_from_what_passed_behind_those(rate, bucket):
+    """A chain of reads nearly saturates the link, so all but every fiftieth find the bucket far from full.
+
+    What most PDUs show fits a smaller bucket as well or better, for what is left in it is known from what was
+    seen before.
+    """
+    random = np.random.default_rng(4)
+    sizes = np.full(1500, bucket + 2 * PACKET)
+    gaps = np.where(np.arange(1500) % 50 == 49, 3 * bucket, 0.2 * bucket) + sizes
+    at = np.cumsum(gaps) * 8e9 / rate
+    first, last = through_bucket(rate, bucket, sizes, at)
+    last = last + random.exponential(2_000, len(last)).astype(np.int64)
+    lane = LaneTimes(first, last, np.full(1500, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    assert bucket_behind_rests(lane, rate) == pytest.approx(bucket, rel=0.03)
+
+
+def test_without_rests_nothing_shows_the_size_of_a_bucket():
+    sizes = np.full(300, 4338)
+    first, last = through_bucket(40e6, 2000, sizes, np.arange(300) * 4338 * 200.0)
+    lane = LaneTimes(first, last, np.full(300, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    assert bucket_behind_rests(lane, 40e6) is None
+    short = np.full(300, 1600)
+    first, last = through_bucket(40e6, 4000, short, np.arange(300) * 16000 * 200.0)
+    lane = LaneTimes(first, last, np.full(300, PACKET), short, np.zeros(0, np.int64), 66, PACKET)
+    assert bucket_behind_rests(lane, 40e6) is None, "PDUs that the bucket lets pass whole say nothing of it"
 
 
 @pytest.mark.parametrize(("pdu_bytes", "pdus"), [(8240, 4000), (8240, 150), (65_584, 300)])
