@@ -71,9 +71,8 @@ class Pacing:
 def spans_of(timeline: Timeline, links: RecordedLinks) -> Spans:
     """Bounds on the time at which each task was asked for."""
     left = timeline.values("tasks", "command_ns").astype(np.int64)
+    is_seen = _left_freely(timeline, links)
     acknowledged, unacknowledged = _acknowledged(timeline)
-    # One that does not acknowledge what came before it left had been built by then, and waited.
-    is_seen = _left_freely(timeline, links) & (left <= unacknowledged)
     is_acknowledging = acknowledged > 0
     latest = np.where(is_seen, left, np.minimum(left, np.maximum(unacknowledged - 1, acknowledged)))
     earliest = np.where(is_acknowledging, np.minimum(acknowledged, latest), latest)

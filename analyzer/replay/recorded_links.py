@@ -219,12 +219,37 @@ def _pdu_columns(
         first,
         np.ones(len(lane), np.bool_),
         wire,
-        np.where(continues, 0, np.minimum(wire, segment + overhead)),
+        np.where(continues, 0, first_packet_bytes(first, end, continues, stream, segment, overhead)),
         timeline.values("pdus", "opcode").astype(np.int64)[order],
         data[order],
         task[order],
         np.zeros(0, np.bool_),
     )
+
+
+def first_packet_bytes(
+    first_ns: Int64s,
+    end_ns: Int64s,
+    continues: Bools,
+    stream_bytes: Int64s,
+    segment_bytes: Int64s,
+    overhead_bytes: Int64s,
+) -> Int64s:
+    """The bytes of the packet that each PDU begins in, shape (pdus,), with what others have of it.
+
+    A packet is full where one of its PDUs goes on in the next. So a status may come as late as a full packet
+    takes, though it is short and the lane was never at rest.
+    """
+    full = segment_bytes + overhead_bytes
+    if not len(first_ns):
+        return full
+    begins = np.ones(len(first_ns), np.bool_)
+    begins[1:] = ~continues[1:] | (first_ns[1:] != first_ns[:-1])
+    starts = np.flatnonzero(begins)
+    packet = np.cumsum(begins) - 1
+    whole = np.add.reduceat(stream_bytes, starts)[packet] + overhead_bytes
+    goes_on = np.add.reduceat((end_ns > first_ns).astype(np.int64), starts)[packet] > 0
+    return np.where(goes_on, full, np.minimum(whole, full))
 
 
 def _packets_per_ack(

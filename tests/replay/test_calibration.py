@@ -16,7 +16,9 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
 from analyzer.replay.link_rates import lane_rate
+from analyzer.replay.recorded_links import first_packet_bytes, recorded_links
 from analyzer.replay.run import replay_all
+from analyzer.replay.service_times import service_times
 from analyzer.replay.token_buckets import LaneTimes, bucket_behind_rests, fitted, paid_until
 from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
 from tests.recorded_packets import recorded_packets, written
@@ -166,6 +168,27 @@ def test_pdus_that_share_packets_show_the_rate_without_a_bias(pdu_bytes, pdus):
     found = lane_rate(lane, has_offload=False)
     assert found.confidence is Confidence.HIGH
     assert found.rate_bps == pytest.approx(rate, rel=0.001 if pdus > 200 else 0.005)
+
+
+def test_a_short_pdu_in_a_packet_that_others_fill_takes_as_long_as_that_packet():
+    """A status of 48 bytes, then 4 KiB of data from the same packet on: the lane was never at rest."""
+    full, alone = 1448 + 66, 48 + 66
+    first = np.array([0, 100, 100, 900, 2000, 3000, 3000])
+    end = np.array([0, 100, 900, 900, 2000, 3000, 3000])
+    stream = np.array([48, 48, 4144, 48, 48, 48, 100])
+    continues = np.array([False, False, True, True, False, False, True])
+    ones = np.ones(len(first), np.int64)
+    found = first_packet_bytes(first, end, continues, stream, 1448 * ones, 66 * ones)
+    assert found[~continues].tolist() == [alone, full, alone, 48 + 100 + 66]
+
+
+def test_a_status_behind_data_shows_no_service_time_though_it_left_alone(recording):
+    """Reads and writes over a slow link from a file in memory: each status waits for Data-In of others.
+
+    That is no service by the device. Once in a hundred commands the machine of the recording was busy.
+    """
+    service = service_times(recording, recorded_links(recording))
+    assert np.percentile(service.service_ns, 98) < 1_000_000
 
 
 def test_a_cut_capture_says_so_before_all_else(tmp_path):
