@@ -34,6 +34,25 @@ class QueueDepth:
     think_ns: int
     value: CalibratedValue
 
+    def limited(self, think_ns: Int64s, issued_ns: Int64s, completed_ns: Int64s, moves_data: Bools) -> Int64s:
+        """Think times that the number in flight allows, of shape (requests,) as all arguments.
+
+        At the depth N the request number k is asked for behind completion number k - N, whichever request
+        that was of. One that seems to have followed a completion from before number k - 2 N would pause for
+        longer than a whole round, where nothing paused: it thought as long as behind number k - N.
+        """
+        rows = np.flatnonzero(moves_data)
+        if self.depth is None or len(rows) <= 2 * self.depth:
+            return think_ns
+        rows = rows[np.argsort(issued_ns[rows], kind="stable")]
+        done = np.sort(completed_ns[moves_data & (completed_ns >= 0)])
+        later = rows[2 * self.depth : self.depth + len(done)]
+        round_before = issued_ns[later] - done[: len(later)]
+        behind = issued_ns[later] - done[self.depth : self.depth + len(later)]
+        result = think_ns.copy()
+        result[later] = np.where(think_ns[later] > round_before, np.maximum(behind, 0), think_ns[later])
+        return result
+
 
 def queue_depth(
     issued_ns: Int64s,

@@ -133,6 +133,11 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         np.where(read_bytes + write_bytes > 0, device, NONE),
         int(device.max()) + 1,
     )
+    moves_data = read_bytes + write_bytes > 0
+    depth = _queue_depth(timeline, task, stream, spans, pacing, moves_data)
+    answered = _answered_ns(timeline)[task]
+    think = depth.limited(pacing.think_ns, pacing.issued_ns, answered, moves_data)
+    pacing = replace(pacing, think_ns=think)
     return Workload(
         begin_ns=begin,
         hosts=hosts,
@@ -158,7 +163,7 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
         issued_ns=pacing.issued_ns - begin,
         pacing=pacing,
         answer_order=order,
-        queue_depth=_queue_depth(timeline, task, stream, spans, pacing, read_bytes + write_bytes > 0),
+        queue_depth=depth,
         device_servers=servers,
         limits=limits_of(timeline),
         assumptions=_assumptions(timeline, hosts, int(total - len(chosen)), int((~responded).sum())),

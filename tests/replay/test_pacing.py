@@ -123,6 +123,22 @@ def test_a_number_outstanding_that_stands_still_is_the_queue_depth(depth):
     assert found.value.confidence == "high"
 
 
+def test_no_request_of_a_standing_queue_thought_for_longer_than_a_round():
+    """Twenty requests at depth 2, each 10 behind a completion; number 15 is given one from the beginning."""
+    completed = np.arange(20) * 100 + 150
+    issued = np.concatenate([[0, 0], completed[:18] + 10])
+    think = np.where(np.arange(20) < 2, 0, 10)
+    think[15] = issued[15] - completed[0]
+    found = depth_of(issued, completed)
+    assert found.depth == 2
+    limited = found.limited(think, issued, completed, np.ones(20, np.bool_))
+    assert limited.tolist() == [0, 0, *[10] * 18]
+    short = np.where(np.arange(20) == 7, 90, think)
+    assert found.limited(short, issued, completed, np.ones(20, np.bool_))[7] == 90, (
+        "a pause within a round stays"
+    )
+
+
 def test_requests_at_times_of_their_own_have_no_queue_depth():
     issued = np.cumsum(np.tile([10, 10, 10, 970], 50))
     found = depth_of(issued, issued + 500)
