@@ -125,7 +125,7 @@ def draws_of(workload: Workload, recorded: RecordedLinks, kinds: Int64s) -> Draw
 
 
 def _drawn_links(recorded: RecordedLinks, random: np.random.Generator) -> RecordedLinks:
-    """The links with what calibration gives bounds for drawn evenly between them.
+    """The links with what calibration gives bounds for drawn between them, as often below the value as above.
 
     Both directions of a link go up or down together, as far as their own bounds let them.
     """
@@ -147,9 +147,13 @@ def _drawn_links(recorded: RecordedLinks, random: np.random.Generator) -> Record
 
 
 def _between(known: CalibratedValue | None, value: int, share: float) -> int:
-    """The value at ``share`` of the way between its bounds; as it is where it is 0 or lacks a bound."""
+    """Between the bounds of a value, itself at half the way; as it is where it is 0 or lacks a bound.
+
+    Evenly on each side of it, for what is calibrated is the likeliest, and a bound may be far on one side.
+    """
     if known is None or known.low is None or known.high is None or value == 0:
         return value
     low, high = min(known.low, value), max(known.high, value)
     least = min(value, LOWEST_RATE_BPS) if known.unit == "bit/s" else 1
-    return max(least, round(low + share * (high - low)))
+    drawn = low + 2 * share * (value - low) if share < 0.5 else value + (2 * share - 1) * (high - value)
+    return max(least, round(drawn))
