@@ -25,15 +25,27 @@ def completion_times(
     rate_bps: int,
     delay_ns: int,
 ) -> npt.NDArray[np.int64]:
-    """When each request completes, in ns, shape (requests,): round-robin over equal links without packets."""
+    """When each request completes, in ns, shape (requests,): round-robin over equal links.
+
+    A packet holds anything: a command that finds the one before it waiting goes and arrives in its packet.
+    """
     environment = simpy.Environment()
-    to_target = [simpy.Resource(environment) for _ in range(links)]
+    begins, arrives, free = [0] * links, [0] * links, [0] * links
     from_target = [simpy.Resource(environment) for _ in range(links)]
     arrived = [environment.event() for _ in service_ns]
     completed = np.zeros(len(service_ns), np.int64)
     command_ns = HEADER_BYTES * 8 * 10**9 // rate_bps
     data_ns = (HEADER_BYTES + read_bytes) * 8 * 10**9 // rate_bps
     coming = iter(range(len(service_ns)))
+
+    def command(path: int) -> Generator[Any, Any, None]:
+        now = int(environment.now)
+        begun = max(now, free[path])
+        free[path] = begun + command_ns
+        if now >= begins[path]:
+            begins[path] = begun
+            arrives[path] = free[path] + delay_ns
+        yield environment.timeout(arrives[path] - now)
 
     def sent(link: simpy.Resource, taken_ns: int) -> Generator[Any, Any, None]:
         with link.request() as turn:
@@ -43,8 +55,7 @@ def completion_times(
     def place() -> Generator[Any, Any, None]:
         for request in coming:
             path = request % links
-            yield from sent(to_target[path], command_ns)
-            yield environment.timeout(delay_ns)
+            yield from command(path)
             if request:
                 yield arrived[request - 1]
             arrived[request].succeed()
