@@ -72,12 +72,14 @@ class ConnectionRecovery(PathRecovery):
         moved = [row for row in rows.tolist() if is_reassigning and self._has_arrived(row)]
         at_ns += len(moved) * self.recovery.reassign_time_ns
         resumed_ns = {row: (place + 1) * self.recovery.resume_time_ns for place, row in enumerate(moved)}
+        all_moved_ns = at_ns
         for number, row in enumerate(rows.tolist()):
             target = int(living[number % len(living)])
             done_ns = at_ns
             if row in resumed_ns:
                 done_ns += int(self.world.links[int(self.world.paths[target].link_to)].delay_ns)
                 done_ns += resumed_ns[row]
+            all_moved_ns = max(all_moved_ns, done_ns)
             attempt = self._attempt(row)
             self.at(
                 done_ns,
@@ -86,7 +88,7 @@ class ConnectionRecovery(PathRecovery):
                     self._go_on(row, path, target, found, due_ns) if self._attempt(row) == attempt else None
                 ),
             )
-        self.at(at_ns, lambda due_ns: self._moved(path, found, due_ns))
+        self.at(at_ns, lambda due_ns: self._moved(path, found, due_ns, all_moved_ns))
 
     def _attempt(self, row: int) -> tuple[int, int, int]:
         """What tells an attempt of a request from any other one."""
@@ -150,12 +152,16 @@ class ConnectionRecovery(PathRecovery):
             if one.released_ns != NEVER:
                 self.attempts.post([(now_ns, int(GRANT), row, 0, 0)])
 
-    def _moved(self, path: int, found: Disturbance, now_ns: int) -> None:
+    def _moved(self, path: int, found: Disturbance, now_ns: int, all_moved_ns: int) -> None:
+        """All is on its way to other connections; with the last of it the lost one may be added again.
+
+        Sooner a task would be answered on it that has not changed its allegiance yet.
+        """
         nexus = int(self.world.paths[path].nexus)
         if self.recovery.is_survivor_paused:
             self.pause_paths(self._living(nexus), False, now_ns)
         self._release_waiting(now_ns)
-        self.at(now_ns, lambda at_ns: self._log_in_connection(path, found, at_ns))
+        self.at(max(now_ns, all_moved_ns), lambda at_ns: self._log_in_connection(path, found, at_ns))
 
     def _log_in_connection(self, path: int, found: Disturbance, now_ns: int) -> None:
         """Add the lost connection to its session again, once its link lets it."""

@@ -394,6 +394,27 @@ def test_an_immediate_command_that_gets_through_on_no_connection_is_given_up():
     assert max(run.sent_again.values()) == 20
 
 
+def test_a_lost_connection_is_added_again_once_its_tasks_have_moved():
+    """TASK REASSIGN takes 38 ms more each way on a slow link, and login only 10 ms.
+
+    A task whose service ends in between would else be answered on a connection that it has no allegiance to,
+    and on the one that it moves to again.
+    """
+    world, run = disturbed(
+        made_workload(20, read_bytes=4096, issued_ns=np.arange(20) * 20_000_000, service_ns=150_000_000),
+        "mcs:3/least-queue-depth",
+        ["slow,link=all,at=10ms,factor=0.3,delay=38ms", "reset,link=1,at=200ms"],
+        "redhat-tuned,time2wait=0s,connection_recovery=reassign,resume_time=3ms",
+        (ideal_link(10**9, 50_000),),
+        pacing="recorded",
+    )
+    assert (world.progress.end[:20] == GOOD).all()
+    reassigned = [note.at_ns for note in run.notes if note.kind == "request-reassigned"]
+    (back,) = [note.at_ns for note in run.notes if note.kind == "path-reinstated"]
+    assert len(reassigned) > 1
+    assert back > max(reassigned)
+
+
 def test_the_peak_lies_in_a_replay_however_quick():
     """At the time of the recorded peak a quicker replay is over; at as many completions it is not."""
     timeline = analyzer.analyze(capture_path("mcs-2conn-rr-tgt"))
