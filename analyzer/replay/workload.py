@@ -21,6 +21,7 @@ from analyzer.replay.queue_depth import QueueDepth, queue_depth
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.replay.service_times import DATA_OUT, ServiceTimes, is_sent_again
 from analyzer.replay.state import ATTRIBUTES, NONE, SIMPLE
+from analyzer.replay.turns import asked_in_turn, in_turn
 from analyzer.tables.folder import Timeline
 
 Int32s = npt.NDArray[np.int32]
@@ -206,7 +207,8 @@ def _paced(
         stream,
         links.rtt_ns[link] - service.visible_rtt_ns[link],
     )
-    order = np.lexsort((spans.rank[in_order], found.issued_ns))
+    issued, turn = _asked_in_turn(timeline, spans, in_order, stream, found.issued_ns)
+    order = np.lexsort((spans.rank[in_order], turn, issued))
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     waited_for = found.predecessor[order]
@@ -216,9 +218,31 @@ def _paced(
         found.think_ns[order],
         found.longest_think_ns[order],
         found.is_exact[order],
-        found.issued_ns[order],
+        issued[order],
     )
     return in_order[order], pacing
+
+
+def _asked_in_turn(
+    timeline: Timeline, spans: Spans, task: Int64s, stream: Int64s, issued_ns: Int64s
+) -> tuple[Int64s, Int64s]:
+    """When each was asked for, and its place among those of the same time; as told by turns, where they are.
+
+    Only what moves data is given to sessions in turn: path checkers ask each of them.
+    """
+    issued, turn = issued_ns, np.zeros(len(task), np.int64)
+    moves_data = timeline.values("tasks", "expected_bytes")[task] > 0
+    session = timeline.values("tasks", "session_index")[task].astype(np.int64)
+    earliest = np.where(spans.is_seen[task], spans.latest_ns[task], spans.earliest_ns[task])
+    for one in np.unique(stream):
+        mine = np.flatnonzero(moves_data & (stream == one))
+        mine = mine[np.lexsort((issued[mine], session[mine]))] if len(mine) else mine
+        turns = in_turn(session[mine], earliest[mine], spans.latest_ns[task[mine]]) if len(mine) else None
+        if turns is not None:
+            rows = mine[turns]
+            issued = asked_in_turn(rows, issued, earliest, spans.latest_ns[task])
+            turn[rows] = np.arange(len(rows))
+    return issued, turn
 
 
 def _answers(timeline: Timeline, links: RecordedLinks, task: Int64s) -> Answers:
