@@ -211,7 +211,7 @@ def _not_told(outcome: Outcome) -> str:
 
 
 _PERCENTILES = {"latency_ns_p50": ("median", 0.5), "latency_ns_p99": ("p99", 0.99)}
-FEWEST_RANKED = 100
+FEWEST_COMMANDS = 100
 """Of fewer commands chance would explain nearly anything."""
 
 
@@ -248,7 +248,7 @@ def loose_percentiles(
 def _by_chance(requests: RequestColumns, share: float) -> tuple[float, float] | None:
     """Between which values chance puts a percentile, in ns; None for too few commands to say."""
     latency = requests.latency_ns[requests.is_completed]
-    if len(latency) < FEWEST_RANKED:
+    if len(latency) < FEWEST_COMMANDS:
         return None
     moved = 2 * math.sqrt(share * (1 - share) / len(latency))
     low, high = np.quantile(latency, [max(share - moved, 0.0), min(share + moved, 1.0)])

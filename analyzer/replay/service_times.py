@@ -75,7 +75,9 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     is_shown = ~is_sent_again(timeline)
     responded = ~timeline.is_null("tasks", "response_ns") & is_shown
     service = _between(whole + visible[link], answer, kinds, responded)
-    service = _in_order_of_answers(timeline, whole + visible[link], service, answer, responded)
+    connection = timeline.values("tasks", "connection_index").astype(np.int64)
+    is_answered = answer.is_present & responded
+    service = in_order_of_answers(connection, whole + visible[link], service, answer.ready_ns, is_answered)
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
@@ -181,24 +183,23 @@ def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> In
     return _completed_by_kind(shortest, longest, is_limit & sent.is_exact, is_limit, kinds)
 
 
-def _in_order_of_answers(
-    timeline: Timeline, from_ns: Int64s, service: Int64s, answer: _Sent, is_answered: Bools
+def in_order_of_answers(
+    connection: Int64s, from_ns: Int64s, service_ns: Int64s, sent_ns: Int64s, is_answered: Bools
 ) -> Int64s:
-    """The same, so that the answers of a connection are ready in the order in which they were sent.
+    """Service times with which the answers of a connection are ready in the order in which they were sent.
 
-    A target hands them to TCP as they get ready. So one that lay unseen behind others was ready no sooner
-    than the one before it, of which more may be known.
+    All of shape (tasks,): service begins at ``from_ns`` and lasts until ``sent_ns`` at most. A target hands
+    answers to TCP as they get ready. So one that lay unseen behind others was ready no sooner than the one
+    before it, of which more may be known.
     """
-    result = service.copy()
-    rows = np.flatnonzero(answer.is_present & is_answered)
-    connection = timeline.values("tasks", "connection_index")[rows]
-    rows = rows[np.lexsort((answer.ready_ns[rows], connection))]
-    connection = timeline.values("tasks", "connection_index")[rows]
-    shown = np.maximum(answer.ready_ns - from_ns, 0)
-    for one in np.unique(connection):
-        mine = rows[connection == one]
-        ready = np.maximum.accumulate(from_ns[mine] + service[mine])
-        result[mine] = np.maximum(service[mine], np.minimum(ready - from_ns[mine], shown[mine]))
+    result = service_ns.copy()
+    rows = np.flatnonzero(is_answered)
+    rows = rows[np.lexsort((sent_ns[rows], connection[rows]))]
+    longest = np.maximum(sent_ns - from_ns, 0)
+    for one in np.unique(connection[rows]):
+        mine = rows[connection[rows] == one]
+        ready = np.maximum.accumulate(from_ns[mine] + service_ns[mine])
+        result[mine] = np.maximum(service_ns[mine], np.minimum(ready - from_ns[mine], longest[mine]))
     return result
 
 

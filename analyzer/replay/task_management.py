@@ -150,10 +150,8 @@ class TaskManagement:
         sender = int(world.paths[survivor].nexus)
         reached = self._reached(EFFECTS[function], sender)
         attempts, nexus = self.failover.attempts, world.paths.nexus
-        mine, others = (
-            np.flatnonzero(nexus == sender),
-            np.flatnonzero(np.isin(nexus, reached) & (nexus != sender)),
-        )
+        mine = np.flatnonzero(nexus == sender)
+        others = np.flatnonzero(np.isin(nexus, reached) & (nexus != sender))
         return sum(
             len(attempts.at_target(mine, device)) + len(attempts.in_task_set(others, device))
             for device in devices

@@ -15,10 +15,10 @@ from analyzer.comparison.compare import compared
 from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
-from analyzer.replay.link_rates import lane_rate
+from analyzer.replay.link_rates import LaneRate, alike, lane_rate
 from analyzer.replay.recorded_links import first_packet_bytes, recorded_links
 from analyzer.replay.run import replay_all
-from analyzer.replay.service_times import service_times
+from analyzer.replay.service_times import in_order_of_answers, service_times
 from analyzer.replay.token_buckets import LaneTimes, bucket_behind_rests, fitted, paid_until
 from tests.real import MORE_CAPTURES, TRACES, capture_bytes, capture_path
 from tests.recorded_packets import recorded_packets, written
@@ -168,6 +168,40 @@ def test_pdus_that_share_packets_show_the_rate_without_a_bias(pdu_bytes, pdus):
     found = lane_rate(lane, has_offload=False)
     assert found.confidence is Confidence.HIGH
     assert found.rate_bps == pytest.approx(rate, rel=0.001 if pdus > 200 else 0.005)
+
+
+def test_links_whose_rates_cannot_be_told_apart_are_alike():
+    """Two of 40 Mbit/s as measured, one that is surely slower, one that is not sure of anything."""
+    lanes = [
+        LaneRate(39.94e6, "a", Confidence.HIGH, 39.91e6, 39.99e6),
+        LaneRate(39.96e6, "b", Confidence.HIGH, 39.91e6, 40.00e6),
+        LaneRate(39.50e6, "c", Confidence.HIGH, 39.45e6, 39.55e6),
+        LaneRate(30.00e6, "d", Confidence.MEDIUM, 20.00e6, 41.00e6),
+    ]
+    found = alike(lanes)
+    assert [one.rate_bps for one in found] == [39.96e6, 39.96e6, 39.50e6, 30.00e6]
+    assert "alike" in found[0].rests_on
+    assert found[1:] == lanes[1:]
+
+
+def test_answers_that_queued_are_ready_in_the_order_in_which_they_left():
+    """Of two writes the second was in first; its answer left behind the other's, so it took longer."""
+    found = in_order_of_answers(
+        np.array([0, 0, 1, 0]),
+        np.array([500, 300, 300, 100]),
+        np.full(4, 100),
+        np.array([1000, 1010, 1020, 590]),
+        np.array([True, True, True, True]),
+    )
+    assert found.tolist() == [100, 300, 100, 100], "each on its own connection, and the first as it was"
+    limited = in_order_of_answers(
+        np.zeros(2, np.int64),
+        np.array([500, 300]),
+        np.array([700, 100]),
+        np.array([1000, 1010]),
+        np.ones(2) > 0,
+    )
+    assert limited.tolist() == [700, 710], "no longer than until it was sent"
 
 
 def test_a_short_pdu_in_a_packet_that_others_fill_takes_as_long_as_that_packet():

@@ -103,4 +103,5 @@ def test_links_are_drawn_between_their_bounds(calibration):
     assert to.min() >= 38e6
     assert to.max() <= 41e6
     assert to.max() - to.min() > 2.5e6
+    assert np.median(to) == pytest.approx(40e6, rel=0.008), "as often below what is calibrated as above"
     assert all(one.rate_from_target_bps[0] == 40_000_000 for one in drawn)
