@@ -244,6 +244,11 @@ class Attempts:
         known: Rows = rows[self.world.progress.released_ns[rows] != NEVER]
         return known
 
+    def identity(self, rows: Rows) -> Rows:
+        """What tells the attempt of each request from any other attempt of it, shape (3, rows)."""
+        progress = self.world.progress
+        return np.stack([progress.path[rows], progress.sent_ns[rows], progress.retries[rows]])
+
     def _is_at_target(self, rows: Rows) -> Bools:
         """Whether the target has the latest attempt of ``rows`` and has not ended it."""
         progress = self.world.progress

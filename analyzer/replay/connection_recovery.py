@@ -80,20 +80,17 @@ class ConnectionRecovery(PathRecovery):
                 done_ns += int(self.world.links[int(self.world.paths[target].link_to)].delay_ns)
                 done_ns += resumed_ns[row]
             all_moved_ns = max(all_moved_ns, done_ns)
-            attempt = self._attempt(row)
+            attempt = self.attempts.identity(rows[number : number + 1])
             self.at(
                 done_ns,
                 lambda due_ns, row=row, target=target, attempt=attempt: (  # type: ignore[misc]
                     # Meanwhile the target may have ended it, and then it was asked for again.
-                    self._go_on(row, path, target, found, due_ns) if self._attempt(row) == attempt else None
+                    self._go_on(row, path, target, found, due_ns)
+                    if np.array_equal(self.attempts.identity(np.array([row])), attempt)
+                    else None
                 ),
             )
         self.at(at_ns, lambda due_ns: self._moved(path, found, due_ns, all_moved_ns))
-
-    def _attempt(self, row: int) -> tuple[int, int, int]:
-        """What tells an attempt of a request from any other one."""
-        one = self.world.progress[row]
-        return int(one.retries), int(one.cmd_sn), int(one.sent_ns)
 
     def _has_arrived(self, row: int) -> bool:
         return bool(self.world.progress[row].arrived_ns != NEVER)

@@ -98,7 +98,7 @@ class TaskManagement:
         devices = sorted(set(self.failover.world.requests.device_index[lost].tolist()))
         each_ns = recovery.abort_time_ns
         own: list[Rows] = []
-        as_lost = self._attempts_of(lost)
+        as_lost = self.failover.attempts.identity(lost)
         self._cleaned_up.update(lost.tolist())
         self.failover.exchange(
             survivor,
@@ -122,7 +122,7 @@ class TaskManagement:
         found.step(now_ns, "answered", self.failover.recovery.cleanup)
         progress = self.failover.world.progress
         self._cleaned_up.difference_update(lost.tolist())
-        lost = lost[(self._attempts_of(lost) == as_lost).all(axis=0)]
+        lost = lost[(self.failover.attempts.identity(lost) == as_lost).all(axis=0)]
         ended = np.concatenate([lost[:0], *own])
         ended = ended[progress.held[ended] == ENDED_UNKNOWN]
         rows = np.unique(np.concatenate([lost, ended]).astype(np.int64))
@@ -132,11 +132,6 @@ class TaskManagement:
             now_ns + len(rows) * self.failover.recovery.repeat_time_ns,
             lambda at_ns: self.failover.pause_paths(paths, False, at_ns),
         )
-
-    def _attempts_of(self, rows: Rows) -> Rows:
-        """What tells an attempt of each request from any other, shape (3, rows): its session may be back."""
-        progress = self.failover.world.progress
-        return np.stack([progress.path[rows], progress.sent_ns[rows], progress.retries[rows]])
 
     def _reached(self, effect: Effect, sender: int) -> list[int]:
         """The nexuses whose tasks a function ends that comes over ``sender``, this one included."""

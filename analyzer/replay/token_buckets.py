@@ -214,17 +214,16 @@ def bucket_behind_rests(lane: LaneTimes, rate_bps: float) -> int | None:
     is_own = (lane.first_bytes > 0) & (lane.wire_bytes > 2 * lane.packet_bytes)
     needed = FULL_BEHIND_PACKETS * lane.packet_bytes
     while True:
-        chosen = shown[is_own & (rest >= needed)]
-        if len(chosen) < FEWEST_RESTS:
+        behind = is_own & (rest >= needed)
+        if behind.sum() < FEWEST_RESTS:
             return None
-        bucket = float(np.median(chosen))
-        is_larger = lane.wire_bytes > bucket + lane.packet_bytes
-        if bucket <= needed and bool(is_larger[is_own & (rest >= needed)].mean() > LARGER_SHARE):
-            break
+        bucket = float(np.median(shown[behind]))
         if bucket <= needed:
-            return None
+            break
         needed = FULL_BEHIND_PACKETS * bucket
-    return round(bucket) if bucket >= lane.packet_bytes else None
+    is_larger = lane.wire_bytes[behind] > bucket + lane.packet_bytes
+    is_shown = bucket >= lane.packet_bytes and is_larger.mean() > LARGER_SHARE
+    return round(bucket) if is_shown else None
 
 
 def _best(

@@ -126,17 +126,20 @@ def workload_of(timeline: Timeline, links: RecordedLinks, service: ServiceTimes)
     responded = ~timeline.is_null("tasks", "response_ns")[task]
     begin = int(pacing.issued_ns.min())
     read_bytes, write_bytes = _data(timeline, task, responded)
+    moves_data = read_bytes + write_bytes > 0
     servers = device_servers(
         service.arrived_ns[task],
         service.service_ns[task],
         service.is_exact[task],
         service.kind[task],
-        np.where(read_bytes + write_bytes > 0, device, NONE),
+        np.where(moves_data, device, NONE),
         int(device.max()) + 1,
     )
-    moves_data = read_bytes + write_bytes > 0
-    depth = _queue_depth(timeline, task, stream, spans, pacing, moves_data)
     answered = _answered_ns(timeline)[task]
+    is_known = pacing.is_exact | spans.is_acknowledging[task]
+    depth = queue_depth(
+        pacing.issued_ns, answered, pacing.predecessor, pacing.think_ns, stream, moves_data, is_known
+    )
     think = depth.limited(pacing.think_ns, pacing.issued_ns, answered, moves_data)
     pacing = replace(pacing, think_ns=think)
     return Workload(
@@ -233,14 +236,15 @@ def _asked_in_turn(
     issued, turn = issued_ns, np.zeros(len(task), np.int64)
     moves_data = timeline.values("tasks", "expected_bytes")[task] > 0
     session = timeline.values("tasks", "session_index")[task].astype(np.int64)
-    earliest = np.where(spans.is_seen[task], spans.latest_ns[task], spans.earliest_ns[task])
+    latest = spans.latest_ns[task]
+    earliest = np.where(spans.is_seen[task], latest, spans.earliest_ns[task])
     for one in np.unique(stream):
         mine = np.flatnonzero(moves_data & (stream == one))
-        mine = mine[np.lexsort((issued[mine], session[mine]))] if len(mine) else mine
-        turns = in_turn(session[mine], earliest[mine], spans.latest_ns[task[mine]]) if len(mine) else None
+        mine = mine[np.lexsort((issued[mine], session[mine]))]
+        turns = in_turn(session[mine], earliest[mine], latest[mine])
         if turns is not None:
             rows = mine[turns]
-            issued = asked_in_turn(rows, issued, earliest, spans.latest_ns[task])
+            issued = asked_in_turn(rows, issued, earliest, latest)
             turn[rows] = np.arange(len(rows))
     return issued, turn
 
@@ -261,20 +265,6 @@ def _answers(timeline: Timeline, links: RecordedLinks, task: Int64s) -> Answers:
         np.where(responded, timeline.values("tasks", "response_ns", 0), -1)[task],
         r2t[task].astype(np.int64),
         np.where(first == np.iinfo(np.int64).max, 0, first)[task],
-    )
-
-
-def _queue_depth(
-    timeline: Timeline, task: Int64s, stream: Int64s, spans: Spans, pacing: Pacing, moves_data: Bools
-) -> QueueDepth:
-    return queue_depth(
-        pacing.issued_ns,
-        _answered_ns(timeline)[task],
-        pacing.predecessor,
-        pacing.think_ns,
-        stream,
-        moves_data,
-        pacing.is_exact | spans.is_acknowledging[task],
     )
 
 

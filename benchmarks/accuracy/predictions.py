@@ -125,12 +125,16 @@ def predicted_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> From
 def _expected(outcome: Outcome) -> dict[str, float]:
     """The figures as the runs were measured, moved by what the median of repeats is off the replay."""
     figures = figures_of(outcome)
-    metrics = {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
+    metrics = _metrics(outcome)
     for name, measure in MEASURE_OF.items():
         figures[name] *= metrics[measure]["median"] / metrics[measure]["value"]
     share = metrics[SHARE_METRIC]
     figures[SHARE] += share["median"] - share["value"]
     return figures
+
+
+def _metrics(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    return {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
 
 
 def _intervals(
@@ -143,8 +147,7 @@ def _intervals(
         assert value
         assert ends is not None
         found[name] = figures[name] * ends[0] / value, figures[name] * ends[1] / value
-    metrics = {row["metric"]: row for row in outcome.arrow["metrics"].to_pylist()}
-    share = metrics[SHARE_METRIC]
+    share = _metrics(outcome)[SHARE_METRIC]
     moved = figures[SHARE] - share["median"]
     found[SHARE] = share["low"] + moved, share["high"] + moved
     return found

@@ -222,7 +222,7 @@ def test_a_status_behind_data_shows_no_service_time_though_it_left_alone(recordi
     That is no service by the device. Once in a hundred commands the machine of the recording was busy.
     """
     service = service_times(recording, recorded_links(recording))
-    assert np.percentile(service.service_ns, 98) < 1_000_000
+    assert np.percentile(service.service_ns, 99) < 1_000_000
 
 
 def test_a_cut_capture_says_so_before_all_else(tmp_path):
