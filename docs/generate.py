@@ -189,6 +189,10 @@ def faults_page() -> str:
         )
     lines += [
         "",
+        'With `target = { tasks_begin = "with-data" }` a write is a task of its logical unit only when all '
+        "its data is in, as tgt was recorded to have it: no function ends it before, and the first to be "
+        "whole behind a reset meets the unit attention. By default it is a task from its command on.",
+        "",
         "Persistent Reservations are kept in every case. Without TAS the others learn by the unit attention "
         "that their next command meets; one whose commands were all aborted, with nothing left to send, by "
         "its command timer.",

@@ -39,6 +39,7 @@ from analyzer.replay.state import (
     GRANT,
     HELD_BY_PATH,
     IS_POOLED,
+    IS_TASK_BY_DATA,
     NEVER,
     NEXT_DUE,
     NEXT_IN_LIST,
@@ -232,10 +233,17 @@ class Attempts:
         return np.flatnonzero((progress.held == reason) & (progress.end == UNFINISHED))
 
     def at_target(self, paths: Sequence[int] | Rows, device: int) -> Rows:
-        """The requests of a logical unit that came over these paths and have no status yet."""
-        rows = self.outstanding(paths)
-        is_of_it = self.world.requests.device_index[rows] == device
-        found: Rows = rows[self._is_at_target(rows) & is_of_it]
+        """The requests of a logical unit that came over these paths and have no status yet.
+
+        Writes that wait for data count only where the target has it so (IS_TASK_BY_DATA), or if their
+        connection is lost, so that none can come.
+        """
+        world, rows = self.world, self.outstanding(paths)
+        rows = rows[self._is_at_target(rows) & (world.requests.device_index[rows] == device)]
+        if not world.counters[IS_TASK_BY_DATA]:
+            return rows
+        is_whole = world.progress.received_bytes[rows] >= world.requests.write_bytes[rows]
+        found: Rows = rows[is_whole | (world.paths.is_lost[world.progress.path[rows]] != 0)]
         return found
 
     def in_task_set(self, paths: Sequence[int] | Rows, device: int) -> Rows:

@@ -36,6 +36,9 @@ from analyzer.replay.topology import Network, priorities_of
 MOST_SENT_AGAIN = 20
 """A command that so many connections have lost is given up: where all links are hopelessly slow a replay
 would go on for ever, as the real systems do."""
+READ_BEHIND_NS = 1
+"""A function and its answer are read so long behind the packet that brought them, for what came in the same
+packet ahead of them is read first."""
 
 
 def recovery_for(scenario: Scenario) -> Recovery:
@@ -138,16 +141,18 @@ class PathRecovery:
     ) -> None:
         """Send an immediate PDU without data on a path, and hand its answer to ``answered``.
 
-        Both wait behind what was written to the connection before. At the target it takes ``taken_ns``, asked
-        when it is there; ``effect`` is what it then does.
+        Both wait behind what was written to the connection before, and are read behind what the same packet
+        brings (``READ_BEHIND_NS``). At the target it takes ``taken_ns``, asked when it is there, and
+        ``effect`` is what it then does.
         """
 
         def acts(at_ns: int) -> None:
             if effect is not None:
                 effect(at_ns)
-            self.at(self.attempts.carry(path, FROM_TARGET, at_ns), answered)
+            self.at(self.attempts.carry(path, FROM_TARGET, at_ns) + READ_BEHIND_NS, answered)
 
-        self.at(self.attempts.carry(path, NOTHING, now_ns), lambda at_ns: self.at(at_ns + taken_ns(), acts))
+        arrives_ns = self.attempts.carry(path, NOTHING, now_ns) + READ_BEHIND_NS
+        self.at(arrives_ns, lambda at_ns: self.at(at_ns + taken_ns(), acts))
 
     def _link(self, path: int) -> int:
         return int(self.world.paths[path].link_to) // 2
@@ -276,7 +281,9 @@ class PathRecovery:
 
     def _release_held(self, now_ns: int) -> None:
         rows = self.attempts.held(HELD_BY_PATH)
-        rows = rows[self.world.paths.is_held[self.world.progress.path[rows]] == 0]
+        paths = self.world.paths[self.world.progress.path[rows]]
+        # What a failed path holds waits for the cleanup of that path, whatever another one lets go.
+        rows = rows[(paths.is_held == 0) & (paths.is_lost == 0)]
         if len(rows):
             self.attempts.ask_again(rows, now_ns)
 

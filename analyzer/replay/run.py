@@ -45,6 +45,7 @@ from analyzer.replay.state import (
     FAR_NS,
     FIRST_BIN_NS,
     IS_POOLED,
+    IS_TASK_BY_DATA,
     NEXT_DUE,
     NEXT_IN_LIST,
     NEXT_TO_ASK,
@@ -338,6 +339,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     counters[REQUESTS] = len(workload)
     counters[CALL] = counters[CALL_AT] = NONE
     counters[IS_POOLED] = waits.is_pooled
+    counters[IS_TASK_BY_DATA] = scenario.target.tasks_begin == "with-data"
     following = np.full(len(workload), NONE, np.int32)
     unprompted = np.flatnonzero(waits.is_unprompted)
     counters[NEXT_UNPROMPTED] = _chain(unprompted[np.argsort(after[unprompted], kind="stable")], following)

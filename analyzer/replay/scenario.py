@@ -114,6 +114,9 @@ class TargetModel(_Value):
     retry_ns: Annotated[int, Field(ge=1, le=10**12)] = 3_000_000
     # TST of the Control mode page: one task set for all nexuses (0), or one for each (1).
     task_sets: Annotated[str, Field(pattern="^(shared|per-nexus)$")] = "per-nexus"
+    # Whether a write is a task of its logical unit from its command on, or as tgt has it from the end of its
+    # data: until then a reset does not end it, and it meets no unit attention.
+    tasks_begin: Annotated[str, Field(pattern="^(with-command|with-data)$")] = "with-command"
     # TAS of the Control mode page: commands that another nexus ends are answered with TASK ABORTED.
     is_abort_told: bool = False
     # QERR of the Control mode page: a CHECK CONDITION lets the other commands of its task set go on (0), ends

@@ -106,6 +106,7 @@ class TargetTable(_Table):
     depth: int | None = None
     retry: Time | None = None
     task_sets: str | None = None
+    tasks_begin: str | None = None
     abort_told: bool | None = None
     q_err: int | None = None
     reordering: str | None = None

@@ -358,12 +358,13 @@ COMMAND_REFUSED = np.int64(5)
 
 # Counters of the engine, and what it returns.
 COMPLETED, NEXT_UNPROMPTED, NEXT_IN_LIST, DEPTH, DIGEST, EVENTS, NOW_NS, SEED, BIN_NS = range(9)
-IS_POOLED, REQUESTS, MAY_WAIT, CALL, CALL_AT, NEXT_TO_ASK = range(9, 15)
-COUNTERS = 15
+IS_POOLED, REQUESTS, MAY_WAIT, CALL, CALL_AT, NEXT_TO_ASK, IS_TASK_BY_DATA = range(9, 16)
+COUNTERS = 16
 """Where any completion brings the next of a list, ``NEXT_IN_LIST`` is the one whose delay begins behind the
 next completion, ``NEXT_TO_ASK`` the one that is asked for when the next delay ends. ``REQUESTS`` is how many
 rows are requests, ``MAY_WAIT`` whether a request without a path waits for one. ``CALL`` is the request for
 which the event loop is to be left (NONE for none), ``CALL_AT`` the number of completions behind which it is.
+``IS_TASK_BY_DATA``: whether a write is a task of its logical unit only when all its data is in.
 """
 ENDED, PAUSED, QUEUE_FULL, WRONG_PATH, REACHED, CALLED = range(6)
 

@@ -25,6 +25,7 @@ from analyzer.replay.state import (
     GATE_RELEASED,
     GATE_TIMEOUT,
     GRANT,
+    IS_TASK_BY_DATA,
     NONE,
     NOTHING,
     R2T_ARRIVES,
@@ -195,13 +196,12 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
     """The command goes to its logical unit: ask for the data that did not come by itself, or serve it."""
     asked, done = world.requests[request], world.progress[request]
     done.released_ns = now
-    nexus = world.paths[done.path].nexus
-    if world.attentions[nexus, asked.device_index] and request < world.counters[REQUESTS]:
-        world.attentions[nexus, asked.device_index] = 0
+    is_task = not world.counters[IS_TASK_BY_DATA] or done.received_bytes >= asked.write_bytes
+    if is_task and request < world.counters[REQUESTS] and takes_attention(world, request):
         send_status(world, queue, now, request, STATUS_UNIT_ATTENTION)
         return
     if not has_room(world, request):
-        note_episode(world.log, now, TASK_SET_FULL, nexus, request)
+        note_episode(world.log, now, TASK_SET_FULL, world.paths[done.path].nexus, request)
         send_status(world, queue, now, request, STATUS_TASK_SET_FULL)
         return
     enter(world, request)
@@ -210,6 +210,16 @@ def release(world: World, queue: EventQueue, now: int, request: int) -> None:
         post(queue, now + asked.grant_ns, GRANT, request, NOTHING, NOTHING)
     else:
         serve_if_whole(world, queue, now, request)
+
+
+@engine_step
+def takes_attention(world: World, request: int) -> bool:
+    """Whether a unit attention awaits the nexus of a command; it is told once."""
+    nexus = world.paths[world.progress[request].path].nexus
+    device = world.requests[request].device_index
+    is_there = bool(world.attentions[nexus, device])
+    world.attentions[nexus, device] = 0
+    return is_there
 
 
 @engine_function
@@ -268,6 +278,15 @@ def data_arrives(world: World, queue: EventQueue, now: int, request: int, data_b
     asked = world.requests[request]
     if done.stage == STAGE_GRANTED and done.granted_bytes < asked.write_bytes:
         post(queue, now + asked.grant_ns, GRANT, request, NOTHING, NOTHING)
+    becomes_task = (
+        world.counters[IS_TASK_BY_DATA] > 0
+        and (done.stage == STAGE_RELEASED or done.stage == STAGE_GRANTED)
+        and done.received_bytes >= asked.write_bytes
+    )
+    if becomes_task and takes_attention(world, request):
+        leave(world, queue, now, request)
+        send_status(world, queue, now, request, STATUS_UNIT_ATTENTION)
+        return
     serve_if_whole(world, queue, now, request)
 
 

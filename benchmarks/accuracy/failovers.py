@@ -36,6 +36,8 @@ KINDS = {
     "link-down": FaultKind.BLACK_HOLE,
 }
 """What the lab did to a link, by its own name of it."""
+TARGET = {"tasks_begin": "with-data"}
+"""How the target of the recordings, tgt, deals with a reset."""
 SHIFTS_NS = (-10_000_000, -5_000_000, 0, 5_000_000, 10_000_000)
 MEASURED = {
     "iops": "iops",
@@ -92,6 +94,7 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
             scenario_of(
                 run.words,
                 links=links_of(source, run),
+                target=TARGET,
                 faults=(fault_of(run, at_ns + shift_ns),),
                 recovery=recovery_of(recovery_words(run)),
             )

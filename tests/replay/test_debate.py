@@ -33,14 +33,14 @@ def two_initiators(depth_each=8, **columns):
     )
 
 
-def failover(words, cleanup, target=None, workload=None, recovery="linux-multipath", **more):
+def failover(words, cleanup, target=None, workload=None, recovery="linux-multipath", links=LINK, **more):
     """The first initiator loses a link."""
     world, run = disturbed(
         two_initiators() if workload is None else workload,
         words,
         ["reset,link=1,at=200ms", "black-hole,link=1,at=200ms"],
         f"{recovery},hold=100ms,cleanup={cleanup}" if cleanup else recovery,
-        LINK,
+        links,
         target=target,
         hosts=2,
         **more,
@@ -98,6 +98,28 @@ def test_without_tas_an_initiator_with_all_its_commands_aborted_waits_for_its_co
     """A closed loop has nothing to send that could meet the unit attention: 30 s."""
     world, _found = failover("mpio:2/round-robin", "lun-reset")
     assert others(world)[1] == pytest.approx(30 * SECOND, rel=0.01)
+
+
+def test_a_write_that_waits_for_data_outlives_a_reset_where_it_is_no_task_yet():
+    """As tgt was recorded: the write is executed or, first behind the reset, meets the unit attention.
+
+    So an initiator whose writes wait for data learns of the reset at once, and not by its command timer.
+    """
+    writes = two_initiators(read_bytes=0, write_bytes=65_536)
+    slow = (ideal_link(100_000_000, 50_000),)
+    slowest, ended = {}, {}
+    for begin in ("with-command", "with-data"):
+        world, found = failover(
+            "mpio:2/round-robin", "lun-reset", {"tasks_begin": begin, "servers": 0}, writes, links=slow
+        )
+        again, slowest[begin] = others(world)
+        ended[begin] = sum(one["aborted"] for one in found.neighbours.values())
+        # Each of its two sessions has one command that meets the unit attention.
+        assert again == ended[begin] + 2
+    assert ended["with-command"] == 8
+    assert 0 < ended["with-data"] < 8
+    assert slowest["with-command"] == pytest.approx(30 * SECOND, rel=0.01)
+    assert slowest["with-data"] < SECOND
 
 
 def test_lun_reset_aborts_the_commands_of_every_initiator_and_clears_reserve():

@@ -294,6 +294,24 @@ def test_another_path_group_takes_its_time_to_be_activated():
     assert elsewhere.min() >= found.failed_ns + 2 * SECOND
 
 
+def test_commands_held_on_a_failed_path_wait_for_its_cleanup_though_another_group_is_ready_sooner():
+    """Let go with those of the other group they went to the lost path, and nobody brought them back."""
+    world, found = failed(
+        "mpio:2/round-robin(priorities=50:10)",
+        "black-hole,link=0,at=1s",
+        "linux-multipath,hold=200ms,group_switch=100ms,cleanup=clear-task-set,cleanup_time=300ms",
+        reads(1000, issued_ns=np.arange(1000) * 20_000_000),
+        pacing="closed",
+        target={"window": 2000},
+    )
+    detected_ns = found.detected_ns
+    is_held = (world.progress.ready_ns > detected_ns) & (world.progress.ready_ns < detected_ns + 200_000_000)
+    assert is_held.sum() >= 8
+    assert (world.progress.end[:1000] == GOOD).all()
+    assert (world.progress.path[:1000][is_held[:1000]] == 1).all()
+    assert (world.progress.sent_ns[:1000][is_held[:1000]] >= detected_ns + 500_000_000).all()
+
+
 def test_a_path_lost_from_a_group_that_has_another_switches_no_group():
     _world, found = failed(
         "mpio:3/round-robin(priorities=50:50:10)", "portal,link=0,at=1s", "linux-alua,group_switch=2s"

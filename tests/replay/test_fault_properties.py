@@ -72,6 +72,7 @@ TARGETS = st.fixed_dictionaries(
         "depth": st.sampled_from([0, 0, 4]),
         "attributes": st.sampled_from(["as-timed", "honoured"]),
         "task_sets": st.sampled_from(["shared", "per-nexus"]),
+        "tasks_begin": st.sampled_from(["with-command", "with-data"]),
         "is_abort_told": st.booleans(),
         "q_err": st.sampled_from([0, 0, 1, 3]),
         "scheduler": st.sampled_from(["arrival", "sorting"]),
