@@ -239,11 +239,11 @@ class Attempts:
         connection is lost, so that none can come.
         """
         world, rows = self.world, self.outstanding(paths)
-        rows = rows[self._is_at_target(rows) & (world.requests.device_index[rows] == device)]
-        if not world.counters[IS_TASK_BY_DATA]:
-            return rows
-        is_whole = world.progress.received_bytes[rows] >= world.requests.write_bytes[rows]
-        found: Rows = rows[is_whole | (world.paths.is_lost[world.progress.path[rows]] != 0)]
+        is_task = self._is_at_target(rows) & (world.requests.device_index[rows] == device)
+        if world.counters[IS_TASK_BY_DATA]:
+            is_whole = world.progress.received_bytes[rows] >= world.requests.write_bytes[rows]
+            is_task &= is_whole | (world.paths.is_lost[world.progress.path[rows]] != 0)
+        found: Rows = rows[is_task]
         return found
 
     def in_task_set(self, paths: Sequence[int] | Rows, device: int) -> Rows:

@@ -24,7 +24,7 @@ import analyzer
 from analyzer.errors import UnusableInputError
 from analyzer.intervals import LEVEL
 from benchmarks.accuracy.errors_page import write_page
-from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPrediction, failovers_from
+from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPrediction, failovers_from, rankings
 from benchmarks.accuracy.measured import Run, runs_in
 from benchmarks.accuracy.predictions import (
     BOUNDS,
@@ -33,7 +33,6 @@ from benchmarks.accuracy.predictions import (
     Prediction,
     coverage_percent,
     predicted_from,
-    ranking,
 )
 
 Task = TypeVar("Task")
@@ -98,7 +97,7 @@ def summary(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPredict
     for workload in [*workloads, ""]:
         mine = [one for one in found if workload in ("", one.source.workload)]
         flat = [prediction for one in mine for prediction in one.predictions]
-        orders = [ranking(one.predictions) for one in mine]
+        orders = rankings(mine, failovers)
         wrong, pairs = sum(len(order.wrong) for order in orders), sum(order.pairs for order in orders)
         cells = [_median_and_worst(flat, name) for name in TITLES]
         failing = [one for one in failovers if workload in ("", one.run.workload)]

@@ -14,14 +14,13 @@ import numpy as np
 from analyzer.intervals import LEVEL
 from analyzer.report.blocks import Align, Axis, AxisKind, Cell, Figure, Heading, Section, Series, Shape, Table
 from analyzer.report.render import Head, panels_of, render
-from benchmarks.accuracy.failovers import BOUNDS_PERCENT, MEASURED, TIMES, FailoverPrediction
+from benchmarks.accuracy.failovers import BOUNDS_PERCENT, MEASURED, TIMES, FailoverPrediction, rankings
 from benchmarks.accuracy.predictions import (
     BOUNDS,
     SHARE,
     FromOneCapture,
     Prediction,
     coverage_percent,
-    ranking,
 )
 
 COLORS = ("series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7", "series-8")
@@ -42,7 +41,7 @@ FAILOVER_NAMES = {
 
 def write_page(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPrediction], path: Path) -> Path:
     """Write the page and give its path."""
-    sections = [_predictions(found), _coverage(found), _baselines(found)]
+    sections = [_predictions(found, failovers), _coverage(found), _baselines(found)]
     if failovers:
         sections.insert(1, _failovers(failovers))
     head = Head("Predictions against reality", (f"{len(found)} captures",), "", "")
@@ -52,9 +51,9 @@ def write_page(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPred
     return path
 
 
-def _predictions(found: Sequence[FromOneCapture]) -> Section:
+def _predictions(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPrediction]) -> Section:
     flat = [prediction for one in found for prediction in one.predictions]
-    orders = [ranking(one.predictions) for one in found]
+    orders = rankings(found, failovers)
     wrong, pairs = sum(len(order.wrong) for order in orders), sum(order.pairs for order in orders)
     errors = {name: np.abs([one.error(name) for one in flat]) for name in NAMES}
     answer = (

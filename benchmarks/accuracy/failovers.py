@@ -21,7 +21,14 @@ from analyzer.replay.run import replay_all
 from analyzer.replay.words import scenario_of
 from analyzer.tables.folder import Outcome, Timeline
 from benchmarks.accuracy.measured import Run
-from benchmarks.accuracy.predictions import figures_of, links_of, settings_of
+from benchmarks.accuracy.predictions import (
+    FromOneCapture,
+    Ranking,
+    figures_of,
+    links_of,
+    ranking,
+    settings_of,
+)
 
 RECOVERIES = {
     "mcs-retry": "istgt-mcs,time2wait=0s,is_survivor_paused=yes",
@@ -110,6 +117,14 @@ def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tupl
             )
         )
     return tuple(predictions)
+
+
+def rankings(found: Sequence[FromOneCapture], failovers: Sequence[FailoverPrediction]) -> tuple[Ranking, ...]:
+    """How each capture orders the runs by IOPS, the failing ones of its workload among them."""
+    return tuple(
+        ranking([*one.predictions, *(each for each in failovers if each.source == one.source.name)])
+        for one in found
+    )
 
 
 def fault_of(run: Run, at_ns: int) -> Fault:

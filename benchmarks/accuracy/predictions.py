@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,10 @@ class Prediction:
         low, high = self.intervals[name]
         slack = ROUNDING if name == SHARE else 0.0
         return low - slack <= self.run.median(name) <= high + slack
+
+    def predicted(self, name: str) -> float:
+        """The figure to expect."""
+        return self.figures[name]
 
     def error(self, name: str) -> float:
         """In percent of what was measured; of a share the difference."""
@@ -223,7 +227,18 @@ class Ranking:
     wrong: tuple[tuple[str, str], ...]
 
 
-def ranking(predictions: Sequence[Prediction], name: str = "iops") -> Ranking:
+class Predicted(Protocol):
+    """A predicted run, whatever befell it."""
+
+    @property
+    def run(self) -> Run:
+        """What was measured."""
+
+    def predicted(self, name: str) -> float:
+        """A figure, by a name of ``FIGURES``."""
+
+
+def ranking(predictions: Sequence[Predicted], name: str = "iops") -> Ranking:
     """Hold the order of ``predictions`` against the measured one wherever it exceeds the spread."""
     pairs, wrong = 0, []
     for place, one in enumerate(predictions):
@@ -232,6 +247,6 @@ def ranking(predictions: Sequence[Prediction], name: str = "iops") -> Ranking:
             if abs(difference) <= max(one.run.spread(name), other.run.spread(name)):
                 continue
             pairs += 1
-            if math.copysign(1, difference) * (one.figures[name] - other.figures[name]) <= 0:
+            if math.copysign(1, difference) * (one.predicted(name) - other.predicted(name)) <= 0:
                 wrong.append((one.run.configuration, other.run.configuration))
     return Ranking(pairs, tuple(wrong))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from analyzer.errors import UnusableInputError
 from analyzer.replay.scenario import Topology as Replayed
 from analyzer.replay.words import scenario_of
-from benchmarks.accuracy.failovers import FailoverPrediction, fault_of, recovery_words
+from benchmarks.accuracy.failovers import FailoverPrediction, fault_of, rankings, recovery_words
 from benchmarks.accuracy.measured import Run, runs_in
+from benchmarks.accuracy.predictions import Prediction
 from benchmarks.lab.configuration import SHORT_POLICY_NAMES, Configuration, Link, Policy, Topology, Workload
 from benchmarks.lab.results import result_of
 from tests.lab.test_results import ITEMS, repeat, row
@@ -92,3 +94,18 @@ def test_a_failover_is_in_range_as_near_as_its_repeats_lie_apart(
     figure = "failover_first_affected_completion_ms"
     run = measured(tmp_path, median={figure: 100.0}, spread_pct={figure: 10.0})
     assert FailoverPrediction("W-y", run, {"first": moments}).is_in_range("first") is is_in
+
+
+def test_a_failing_run_is_ranked_among_the_others(tmp_path: Path) -> None:
+    """It is slower than the healthy one by measure; a prediction that says otherwise is a wrong pair."""
+    healthy = measured(tmp_path, median={"iops": 500.0}, spread_pct={"iops": 1.0})
+    failing = measured(tmp_path, median={"iops": 300.0}, spread_pct={"iops": 1.0})
+    predictions = (Prediction("W-one", healthy, {"iops": 480.0}, {}, ()),)
+    source = SimpleNamespace(source=SimpleNamespace(name="W-one"), predictions=predictions)
+    for expected, wrong in ((310.0, 0), (490.0, 1)):
+        failovers = [
+            FailoverPrediction("W-one", failing, {"iops": (1.0, expected, 900.0)}),
+            FailoverPrediction("W-another", failing, {"iops": (900.0,)}),
+        ]
+        (found,) = rankings([source], failovers)  # type: ignore[list-item]
+        assert (found.pairs, len(found.wrong)) == (1, wrong)

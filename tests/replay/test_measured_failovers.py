@@ -42,6 +42,18 @@ def test_one_link_predicts_a_failover_over_two(from_one_link, name):
         assert abs(prediction.error(figure)) < 25, f"{figure}: {prediction.figures[figure]}"
 
 
+def test_writes_outlive_a_reset_at_the_recorded_target(runs):
+    """Of many small commands: the unit attention meets a write that waited for its data, as in the repeats.
+
+    Where it met a command that was sent again, the last completion came half as late again.
+    """
+    source, run = runs["W6-single"], runs["W6-fail-mpio2-rr-lunreset"]
+    (prediction,) = failovers_from(source, analyzer.analyze(source.capture), [run])
+    assert prediction.predicted("affected") == prediction.measured("affected")
+    for figure in ("first", "last", "slowest"):
+        assert abs(prediction.error(figure)) < 15, f"{figure}: {prediction.figures[figure]}"
+
+
 @pytest.mark.parametrize("name", FAILING)
 def test_a_recorded_failover_shows_the_depth_of_its_application(runs, name):
     """What was sent again keeps its place until the last attempt is answered."""
