@@ -22,7 +22,7 @@ def assumptions_of(
     return (
         *workload.limits,
         *_about_pacing(scenario, workload),
-        *_about_faults(scenario, failover),
+        *_about_faults(scenario, workload, failover),
         *_about_target(scenario, workload),
         *_about_servers(scenario, workload),
         *_about_links(scenario, network),
@@ -65,7 +65,7 @@ def _about_pacing(scenario: Scenario, workload: Workload) -> list[str]:
     return found
 
 
-def _about_faults(scenario: Scenario, failover: Failover | None) -> list[str]:
+def _about_faults(scenario: Scenario, workload: Workload, failover: Failover | None) -> list[str]:
     if failover is None:
         return []
     recovery = failover.recovery
@@ -79,6 +79,12 @@ def _about_faults(scenario: Scenario, failover: Failover | None) -> list[str]:
         f"Recovery as {recovery.preset}: a loss is noticed by {recovery.detection_sentence}; a session "
         f"without connections holds its commands {hold}; a session with others left: {way}."
     ]
+    if recovery.cleanup != "none" and (workload.write_bytes > 0).any():
+        found.append(
+            "A task management function ends writes that wait for their data too."
+            if scenario.target.tasks_begin == "with-command"
+            else "A write is a task only when all its data is in, as tgt has it; no function ends it before."
+        )
     missed = [
         fault.words for fault in scenario.faults if fault not in [one.fault for one in failover.disturbances]
     ]

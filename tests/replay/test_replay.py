@@ -132,3 +132,20 @@ def test_recordings_of_failures_replay_without_them(name, words):
     first_attempts = timeline.is_null("tasks", "retry_of_task_index").sum()
     assert len(outcome.requests) == first_attempts
     assert set(outcome.requests.end) == {"completed"}
+
+
+@pytest.mark.parametrize(
+    ("begin", "said"), [("with-command", "ends writes that wait for their data too"), ("with-data", "as tgt")]
+)
+def test_a_replay_that_sends_a_function_says_what_it_does_to_writes_without_their_data(timeline, begin, said):
+    fault, target = "portal,link=1,at=1ms", {"tasks_begin": begin}
+
+    def assumed(recovery):
+        found = analyzer.replay(
+            timeline, "mpio:2/round-robin", faults=[fault], recovery=recovery, target=target, repeats=0
+        )
+        return " ".join(found.manifest["assumptions"])
+
+    assert said in assumed("linux-multipath,hold=0s,cleanup=lun-reset")
+    assert "wait for their data" not in assumed("linux-multipath,hold=0s")
+    assert "all its data is in" not in assumed("linux-multipath,hold=0s")
