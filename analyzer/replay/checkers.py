@@ -187,7 +187,10 @@ def _links(world: World) -> list[str]:
             found.append(f"direction {direction} carried more than its rate")
         full = link.segment_bytes + link.packet_overhead_bytes
         packet_ns = full * 8e9 / min(full_bps, link.rate_bps) if link.is_postpaid and full_bps else 0
-        credit = max(link.credit_ns, int(np.ceil(packet_ns)))
+        # The time of each that shares the packet was rounded up.
+        sent = np.cumsum(wire)
+        sharing = np.arange(len(rows)) - np.searchsorted(sent, sent - full) if packet_ns else 0
+        credit = np.maximum(link.credit_ns, int(np.ceil(packet_ns)) + sharing)
         left = np.where(moves_tail, free - credit, delivered[packet] - link.least_delay_ns)
         if (delivered < np.maximum(given, left) + link.least_delay_ns).any():
             found.append(f"direction {direction} delivered before it had sent")

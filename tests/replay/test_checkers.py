@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzer.replay.checkers import broken_rules
+from analyzer.replay.checkers import broken_rules, logged
 from analyzer.replay.made import made_workload
+from analyzer.replay.state import LOG_TRANSFERS
 from tests.replay.played import ideal_link, played
 
 
@@ -81,3 +82,17 @@ def test_a_broken_rule_is_reported(breaks, words):
     assert broken_rules(world) == ()
     breaks(world)
     assert any(words in rule for rule in broken_rules(world))
+
+
+def test_time_that_is_rounded_up_for_many_pdus_of_one_packet_breaks_no_rule():
+    """172 writes of a byte share a packet at 100 Gbit/s, where each takes 4.16 ns and is given 5."""
+    link = ideal_link(10**11, mtu_bytes=9000, is_postpaid=True)
+    workload = made_workload(400, write_bytes=1, service_ns=1000)
+    world = played(
+        workload, "single/-", (link,), target={"window": 512}, immediate_bytes=512, is_initial_r2t=True
+    )
+    assert not broken_rules(world)
+    log = logged(world.log, LOG_TRANSFERS)
+    last = np.flatnonzero(log[:, 0] == 0)[-1]
+    log[last, 3] = log[last, 1] - 1
+    assert any("delivered before it had sent" in words for words in broken_rules(world))
