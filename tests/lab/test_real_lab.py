@@ -93,7 +93,7 @@ def test_a_lost_path_is_healed_and_the_capture_equals_the_truth(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, paths: str, fault: str, reads: str, kind: str
 ) -> None:
     """One path is lost in the middle: its commands end on the other, each in the way it has to."""
-    options = ("--with", paths, "--commands", "150", "--fault", fault, "--reads", reads)
+    options = ("--with", paths, "--commands", "300", "--fault", fault, "--reads", reads)
     lab("run", str(tmp_path), *options, monkeypatch=monkeypatch)
     (path,) = tmp_path.glob("*.result.json")
     result = json.loads(path.read_text())
