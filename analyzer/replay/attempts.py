@@ -235,8 +235,8 @@ class Attempts:
     def at_target(self, paths: Sequence[int] | Rows, device: int) -> Rows:
         """The requests of a logical unit that came over these paths and have no status yet.
 
-        Writes that wait for data count only where the target has it so (IS_TASK_BY_DATA), or if their
-        connection is lost, so that none can come.
+        Where a write is a task only when its data is in (IS_TASK_BY_DATA), one that waits for data counts
+        only if its connection is lost, so that none can come.
         """
         world, rows = self.world, self.outstanding(paths)
         is_task = self._is_at_target(rows) & (world.requests.device_index[rows] == device)
