@@ -49,6 +49,11 @@ def _about_pacing(scenario: Scenario, workload: Workload) -> list[str]:
     found = [loops[scenario.pacing]]
     if scenario.time_scale != 1 and scenario.pacing is not Pacing.DEPTH:
         found.append(f"Recorded times and think times are multiplied by {scenario.time_scale:g}.")
+    if workload.has_no_think_time and scenario.pacing is not Pacing.RECORDED:
+        found.append(
+            "The application is said not to think: what passes between a completion and the next request is "
+            "the initiator's own time, and counts as latency."
+        )
     hidden = total - int(workload.pacing.is_exact.sum())
     if scenario.pacing is Pacing.CLOSED and hidden > HIDDEN_SHARE * total:
         if depth.value.confidence is Confidence.LOW:

@@ -5,7 +5,7 @@ Puts together what the modules beside it work out; every scenario of one timelin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analyzer.replay.agreements import Agreement, agreements_of
 from analyzer.replay.answer_order import order_value
@@ -35,7 +35,9 @@ def calibration_of(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Calibrat
     """Calibrate a timeline. Raises UnusableInputError where it holds no command to replay."""
     recorded = recorded_links(timeline, given)
     service = service_times(timeline, recorded)
-    workload = workload_of(timeline, recorded, service)
+    workload = replace(
+        workload_of(timeline, recorded, service), has_no_think_time=given.has_no_think_time
+    )
     agreements, agreed = agreements_of(timeline)
     return Calibration(
         recorded,
@@ -46,7 +48,7 @@ def calibration_of(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Calibrat
             *workload.device_servers.values,
             *service_values(timeline, workload, service),
             *agreed,
-            *pacing_values(workload.pacing),
+            *pacing_values(workload.pacing, has_no_think_time=given.has_no_think_time),
             order_value(workload.answer_order),
             workload.queue_depth.value,
         ),

@@ -25,12 +25,14 @@ from analyzer.replay.scenario import Scenario
 from analyzer.replay.state import (
     BIN_NS,
     COMMAND_REFUSED,
+    DEPTH,
     DIGEST,
     EVENTS,
     FAILED,
     GATE_HELD,
     GATE_RELEASED,
     GOOD,
+    IS_POOLED,
     LOG_EPISODES,
     NEVER,
     NONE,
@@ -71,17 +73,18 @@ def outcome_of(
     failover: Failover | None = None,
 ) -> Outcome:
     """The outcome of a replay that has ended, without repeats."""
-    world = _without_attempts(workload, world)
+    engine_world = _without_attempts(workload, world)
+    world = _as_application_saw(workload, engine_world)
     is_completed = _is_completed(workload, world)
     disturbances = failover.disturbances if failover is not None else []
     notes = failover.notes if failover is not None else []
     tables = {
-        "requests": _requests(timeline, workload, world),
+        "requests": _requests(timeline, workload, world, engine_world.progress.completed_ns),
         "paths": _paths(network, workload, world, is_completed),
         "events": _events(workload, world, notes),
         "incidents": incident_table(disturbances, workload, world),
         "utilisation": _utilisation(workload, world),
-        "metrics": METRICS.build(metrics_columns(figures_of(workload, network, world))),
+        "metrics": METRICS.build(metrics_columns(figures_of(workload, network, engine_world))),
         "repeats": REPEATS.empty(),
     }
     linked = int((workload.pacing.predecessor != NONE).sum())
@@ -107,7 +110,8 @@ def outcome_of(
     return Outcome(tables, manifest)
 
 
-def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
+def _requests(timeline: Timeline, workload: Workload, world: World, answered_ns: Int64s) -> pa.Table:
+    """One row for each request, of which the status came at ``answered_ns``."""
     progress = world.progress
     tasks = timeline.arrow["tasks"]
     rows = pa.array(workload.task)
@@ -141,7 +145,7 @@ def _requests(timeline: Timeline, workload: Workload, world: World) -> pa.Table:
                 progress.completed_ns - progress.ready_ns, mask=progress.completed_ns == NEVER
             ),
             "seen_latency_ns": np.ma.MaskedArray(
-                progress.completed_ns - _left_ns(workload, world),
+                answered_ns - _left_ns(workload, world),
                 mask=progress.completed_ns == NEVER,
             ),
             "end": dictionary(progress.end, END_NAMES),
@@ -259,6 +263,29 @@ def _without_attempts(workload: Workload, world: World) -> World:
     return world._replace(requests=world.requests[:count], progress=world.progress[:count])
 
 
+def _as_application_saw(workload: Workload, world: World) -> World:
+    """The world with completions as late as the application saw them.
+
+    Of one that does not think, that is when it asked for the next: the delay behind a completion is the
+    initiator's time. What nothing followed is complete with its status.
+    """
+    if not workload.has_no_think_time:
+        return world
+    requests, progress = world.requests, world.progress.copy()
+    count = len(workload)
+    depth = int(world.counters[DEPTH])
+    if depth or world.counters[IS_POOLED]:
+        # Each completion begins the delay of the next in the list.
+        brings = np.arange(count) if depth else np.flatnonzero(requests.follower != NONE)
+        brought = np.arange(depth, count) if depth else np.flatnonzero(requests.predecessor != NONE)
+        brings = brings[np.argsort(progress.completed_ns[brings], kind="stable")][: len(brought)]
+    else:
+        brought = np.flatnonzero(requests.predecessor != NONE)
+        brings = requests.predecessor[brought]
+    progress.completed_ns[brings] += requests.after_ns[brought[: len(brings)]]
+    return world._replace(progress=progress)
+
+
 def _is_completed(workload: Workload, world: World) -> npt.NDArray[np.bool_]:
     """Which requests of the recorded initiators completed, shape (requests,)."""
     is_recorded = workload.host < len(workload.hosts) - workload.neighbours
@@ -271,7 +298,7 @@ def figures_of(workload: Workload, network: Network, world: World) -> Figures:
 
     The measures, then shares and utilisation of each path, then waits at the gate and for the window.
     """
-    world = _without_attempts(workload, world)
+    world = _as_application_saw(workload, _without_attempts(workload, world))
     is_completed = _is_completed(workload, world)
     progress = world.progress
     measured = measure(

@@ -190,11 +190,11 @@ def paced(
     return Pacing(predecessor, think, longest, is_seen, asked)
 
 
-def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
+def pacing_values(pacing: Pacing, *, has_no_think_time: bool) -> tuple[CalibratedValue, ...]:
     """How many requests waited for a completion, and how long the application thought then.
 
     Where a request waited unseen its think time is open up to a bound, and so is whatever hangs on which of
-    two came first at the initiator.
+    two came first at the initiator. Of an application that is known not to think, it is the initiator's time.
     """
     total = len(pacing.predecessor)
     linked = pacing.predecessor != NONE
@@ -214,13 +214,14 @@ def pacing_values(pacing: Pacing) -> tuple[CalibratedValue, ...]:
             key="pacing",
         ),
         CalibratedValue(
-            "think time of the application",
+            "think time of the application" if not has_no_think_time else "time of the initiator between commands",
             int(np.median(thought)) if len(thought) else None,
             "ns",
             rests_on if linked.any() else "no request waited for a completion",
             confidence,
             float(np.percentile(thought, 10)) if len(thought) else None,
             float(np.percentile(longest, 90)) if len(thought) else None,
+            "think_time",
         ),
     )
 

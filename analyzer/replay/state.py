@@ -229,6 +229,7 @@ LINK = _record(
     packets="i8",
     ack_debt_ns="i8",
     ack_debt_bytes="i8",
+    unacknowledged_bytes="i8",
     tail_owner="i8",
     tail_begins_ns="i8",
     tail_left_ns="i8",
@@ -243,7 +244,7 @@ rate; ``credit_ns`` is how far ahead of that a packet may leave (a token bucket)
 ``is_postpaid`` where each packet leaves first and is paid for then. The tail is the last packet that was
 formed: the direction of a connection that owns it, when it begins to be sent and when it leaves, and the
 bytes that still fit into it. The debt is what acknowledgements of the other direction have yet to take on
-this one. The clock of a direction that is down stands at ``halted_ns``, which is NEVER where it works.
+this one; of the last ``unacknowledged_bytes`` none is due. The clock of a direction that is down stands at ``halted_ns``, which is NEVER where it works.
 """
 
 LANE = _record(

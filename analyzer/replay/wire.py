@@ -68,9 +68,10 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
     packets = (rest + link.segment_bytes - 1) // link.segment_bytes
     wire_bytes = stream_bytes + packets * link.packet_overhead_bytes
     duration = sending_ns(wire_bytes, link.rate_bps)
-    if link.packets_per_ack > 0 and packets > 0:
-        owe_acknowledgements(world.links, direction, packets)
-        wire_bytes, duration = with_acknowledgements(link, now, wire_bytes, duration)
+    if link.packets_per_ack > 0:
+        owe_acknowledgements(world.links, direction, stream_bytes)
+        if packets > 0:
+            wire_bytes, duration = with_acknowledgements(link, now, wire_bytes, duration)
     begun = max(now, link.free_ns)
     free = begun + duration
     link.free_ns = free
@@ -106,17 +107,27 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
 
 
 @engine_step
-def owe_acknowledgements(links: Any, direction: int, packets: int) -> None:
-    """The other direction will have to carry an empty packet for every few of these."""
+def owe_acknowledgements(links: Any, direction: int, stream_bytes: int) -> None:
+    """The other direction will have to carry an empty packet for every few full ones of these.
+
+    Less than that is acknowledged with what comes back: TCP need not answer at once before every second full
+    segment (RFC 5681 section 4.2).
+    """
     back = links[direction ^ 1]
-    count = (packets + back.packets_per_ack - 1) // max(back.packets_per_ack, 1)
+    each = max(1, back.packets_per_ack * links[direction].segment_bytes)
+    back.unacknowledged_bytes += stream_bytes
+    count = back.unacknowledged_bytes // each
+    back.unacknowledged_bytes -= count * each
     back.ack_debt_bytes += count * back.packet_overhead_bytes
     back.ack_debt_ns += sending_ns(count * back.packet_overhead_bytes, back.rate_bps)
 
 
 @engine_step
 def with_acknowledgements(link: Any, now: int, wire_bytes: int, duration: int) -> tuple[int, int]:
-    """What is sent now and how long, with the acknowledgements for which there was no idle time before."""
+    """What is sent now and how long, with the acknowledgements for which there was no idle time before.
+
+    What has come and was too little for one of its own is acknowledged by it.
+    """
     idle_ns = max(0, now - link.free_ns)
     if link.ack_debt_ns > idle_ns:
         share = link.ack_debt_bytes * (link.ack_debt_ns - idle_ns) // link.ack_debt_ns
@@ -124,6 +135,7 @@ def with_acknowledgements(link: Any, now: int, wire_bytes: int, duration: int) -
         duration += sending_ns(share, link.rate_bps)
     link.ack_debt_ns = 0
     link.ack_debt_bytes = 0
+    link.unacknowledged_bytes = 0
     return wire_bytes, duration
 
 

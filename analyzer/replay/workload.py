@@ -97,6 +97,8 @@ class Workload:
     assumptions: tuple[str, ...]
     cannot_repeat: Bools
     neighbours: int = 0
+    has_no_think_time: bool = False
+    """Whether the think times in ``pacing`` are the initiator's own time, and so latency."""
 
     def __len__(self) -> int:
         return len(self.task)

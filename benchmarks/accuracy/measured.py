@@ -85,6 +85,12 @@ class Run:
         return int(self.truth["workload_parameters"]["queue_depth"])
 
     @property
+    def has_no_think_time(self) -> bool:
+        """Whether the workload asked for the next command as soon as one was complete."""
+        parameters = self.truth["workload_parameters"]
+        return not parameters.get("burst") and not parameters.get("idle_ms")
+
+    @property
     def paths_used(self) -> tuple[bool, ...]:
         """Which paths carried commands in the captured repeat."""
         return tuple(int(path["commands"]) > 0 for path in self.captured_repeat["per_path"])

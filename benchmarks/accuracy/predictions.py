@@ -18,7 +18,7 @@ import numpy.typing as npt
 from analyzer.comparison.baseline import BaselineError, baseline_error
 from analyzer.comparison.compare import Comparison, compared
 from analyzer.replay.calibrated import Confidence
-from analyzer.replay.given import given_by
+from analyzer.replay.given import THINK_TIME, given_by
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
 from analyzer.replay.run import replay_all
 from analyzer.replay.words import scenario_of
@@ -163,10 +163,10 @@ def coverage_percent(predictions: Sequence[Prediction], name: str) -> float:
 
 
 def settings_of(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:
-    """What of the recorded links has to be given, as ``KEY=VALUE``."""
+    """What of the recording has to be given, as ``KEY=VALUE``."""
     unsure = {value.name for value in recorded.values if value.confidence is Confidence.LOW}
     addresses = timeline.values("connections", "initiator_address").tolist()
-    found = []
+    found = [f"{THINK_TIME}=none"] if source.has_no_think_time else []
     for place, link in enumerate(source.truth["links"]):
         if not source.paths_used[place] or link["initiator"] not in addresses:
             continue
