@@ -73,8 +73,8 @@ Known = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="What is known of the recording and the capture cannot tell: links.rate=40Mbps, "
-        "links.1.rate=10Mbps, links.bucket=2000B, think_time=none (the time between a completion and the next "
-        "request is latency); may be repeated.",
+        "links.1.rate=10Mbps, links.bucket=2000B, think_time=none (what passes between a completion and the "
+        "next request is latency); may be repeated.",
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all chance; the same seed gives the same outcome.")]

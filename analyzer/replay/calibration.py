@@ -35,9 +35,7 @@ def calibration_of(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Calibrat
     """Calibrate a timeline. Raises UnusableInputError where it holds no command to replay."""
     recorded = recorded_links(timeline, given)
     service = service_times(timeline, recorded)
-    workload = replace(
-        workload_of(timeline, recorded, service), has_no_think_time=given.has_no_think_time
-    )
+    workload = replace(workload_of(timeline, recorded, service), has_no_think_time=given.has_no_think_time)
     agreements, agreed = agreements_of(timeline)
     return Calibration(
         recorded,

@@ -203,6 +203,7 @@ def pacing_values(pacing: Pacing, *, has_no_think_time: bool) -> tuple[Calibrate
     if exact.sum() >= FEWEST_EXACT:
         confidence = Confidence.HIGH if 2 * exact.sum() >= linked.sum() else Confidence.MEDIUM
     rests_on = f"{int(exact.sum())} of {int(linked.sum())} requests left when they were asked for"
+    rests_on += "; given as the initiator's own time" if has_no_think_time else ""
     thought, longest = pacing.think_ns[linked], pacing.longest_think_ns[linked]
     return (
         CalibratedValue(
@@ -214,7 +215,7 @@ def pacing_values(pacing: Pacing, *, has_no_think_time: bool) -> tuple[Calibrate
             key="pacing",
         ),
         CalibratedValue(
-            "think time of the application" if not has_no_think_time else "time of the initiator between commands",
+            "think time of the application",
             int(np.median(thought)) if len(thought) else None,
             "ns",
             rests_on if linked.any() else "no request waited for a completion",

@@ -244,7 +244,8 @@ rate; ``credit_ns`` is how far ahead of that a packet may leave (a token bucket)
 ``is_postpaid`` where each packet leaves first and is paid for then. The tail is the last packet that was
 formed: the direction of a connection that owns it, when it begins to be sent and when it leaves, and the
 bytes that still fit into it. The debt is what acknowledgements of the other direction have yet to take on
-this one; of the last ``unacknowledged_bytes`` none is due. The clock of a direction that is down stands at ``halted_ns``, which is NEVER where it works.
+this one; of the last ``unacknowledged_bytes`` none is due. The clock of a direction that is down stands at
+``halted_ns``, which is NEVER where it works.
 """
 
 LANE = _record(

@@ -2,8 +2,9 @@
 
 Each session of a multipath device has CmdSNs of its own, so nothing numbers requests across sessions, and
 where they wait unseen behind data only a span of time is known for each. But round-robin (as dm-multipath and
-all others have it) leaves one order: the first of each session, then the second of each, and so on. It is
-taken where that order fits into nearly all spans. Works on plain arrays.
+all others have it) leaves one order: the first of each session, then the second of each, and so on; where a
+session is lost the others go on without it. It is taken where that order fits into nearly all spans. Works on
+plain arrays.
 """
 
 from __future__ import annotations
@@ -26,18 +27,20 @@ def in_turn(member: Int64s, earliest_ns: Int64s, latest_ns: Int64s) -> Int64s | 
     """The order of requests given to members in turn, shape (requests,); None where they were not.
 
     ``member`` numbers the session of each request, those of one session in order of asking; the spans have
-    shape (requests,). The result lists the requests in the order in which they were asked for.
+    shape (requests,). The result lists the requests in the order in which they were asked for. A member with
+    fewer requests than the others was lost when it had had them.
     """
-    counts = np.bincount(member)
-    counts = counts[counts > 0]
-    if len(counts) < 2 or counts.min() < FEWEST_EACH or counts.max() - counts.min() > 1:
-        return None
-    least = int(counts.min())
     queues = [np.flatnonzero(member == one) for one in np.unique(member)]
+    counts = [len(rows) for rows in queues]
+    if len(counts) < 2 or min(counts) < FEWEST_EACH:
+        return None
+    least, most = min(counts), max(counts)
     middle = (earliest_ns + latest_ns) / 2
     # Whose turn is first shows in the mean over all turns, where a single span may be wide.
-    queues.sort(key=lambda rows: (-len(rows), float(middle[rows[:least]].mean())))
-    order = np.full((len(queues), int(counts.max())), -1, np.int64)
+    queues.sort(key=lambda rows: float(middle[rows[:least]].mean()))
+    if most - least == 1:
+        queues.sort(key=lambda rows: -len(rows))
+    order = np.full((len(queues), most), -1, np.int64)
     for place, rows in enumerate(queues):
         order[place, : len(rows)] = rows
     turns = order.T.reshape(-1)

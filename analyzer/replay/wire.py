@@ -110,8 +110,8 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
 def owe_acknowledgements(links: Any, direction: int, stream_bytes: int) -> None:
     """The other direction will have to carry an empty packet for every few full ones of these.
 
-    Less than that is acknowledged with what comes back: TCP need not answer at once before every second full
-    segment (RFC 5681 section 4.2).
+    A few bytes alone are acknowledged with what comes back: TCP need not answer at once before every second
+    full segment (RFC 5681 section 4.2).
     """
     back = links[direction ^ 1]
     each = max(1, back.packets_per_ack * links[direction].segment_bytes)
@@ -126,7 +126,7 @@ def owe_acknowledgements(links: Any, direction: int, stream_bytes: int) -> None:
 def with_acknowledgements(link: Any, now: int, wire_bytes: int, duration: int) -> tuple[int, int]:
     """What is sent now and how long, with the acknowledgements for which there was no idle time before.
 
-    What has come and was too little for one of its own is acknowledged by it.
+    A packet that leaves at once also acknowledges the little for which none of its own is due.
     """
     idle_ns = max(0, now - link.free_ns)
     if link.ack_debt_ns > idle_ns:
@@ -135,7 +135,8 @@ def with_acknowledgements(link: Any, now: int, wire_bytes: int, duration: int) -
         duration += sending_ns(share, link.rate_bps)
     link.ack_debt_ns = 0
     link.ack_debt_bytes = 0
-    link.unacknowledged_bytes = 0
+    if link.free_ns <= now:
+        link.unacknowledged_bytes = 0
     return wire_bytes, duration
 
 

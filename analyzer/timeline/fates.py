@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from analyzer.decoders.decoded import ConnectionColumns, PduColumns
 from analyzer.iscsi.opcodes import Opcode
 from analyzer.timeline import task_tracker as field
 from analyzer.timeline.open_tasks import OpenTasks
+from analyzer.timeline.reissues import RESET_WAITS_NS
 from analyzer.timeline.task_ends import ABORTED, TaskEnds
 from analyzer.timeline.task_management import TASK_REASSIGN, TaskManagement
 from analyzer.timeline.task_table import TaskColumns
@@ -23,6 +25,7 @@ from analyzer.timeline.task_tracker import TrackedTasks
 
 Int64s = npt.NDArray[np.int64]
 Int32s = npt.NDArray[np.int32]
+Found = TypeVar("Found")
 
 REASSIGNED, RETRIED, REISSUED, ABORTED_FATE, ANSWERED, LOST = (
     "reassigned",
@@ -123,21 +126,15 @@ class FateFinder:
         root = int(self._root[task]) if self._root[task] >= 0 else task
         issued_ns = int(tasks.command_ns[root])
         held_on = int(tasks.matrix[task, field.FIRST_CONNECTION])
-        again = next(
-            (
-                one
-                for one in self._again.get(root, ())
-                if tasks.command_ns[one] > max(since_ns, int(tasks.command_ns[task]))
-            ),
-            None,
-        )
+        later = [one for one in self._again.get(root, ()) if tasks.command_ns[one] > tasks.command_ns[task]]
+        again = _first_since(since_ns, [(int(tasks.command_ns[one]), one) for one in later])
         if again is not None:
             place = int(tasks.matrix[again, field.FIRST_CONNECTION])
             return Fate(
                 task, REISSUED, issued_ns, self._paths[place] == self._paths[held_on], again, place,
                 int(tasks.command_ns[again]), self._completed_ns(self._again[root][-1]),
             )  # fmt: skip
-        move = next((move for move in self._moves.get(task, ()) if move[0] >= since_ns), None)
+        move = _first_since(since_ns, [(move[0], move) for move in self._moves.get(task, ())])
         if move is not None:
             at_ns, left, place, is_retry = move
             asked_ns = self._asked.get(task, at_ns)
@@ -154,3 +151,10 @@ class FateFinder:
         if not self._tasks.is_answered[task] or task in self._unused:
             return None
         return int(self._tasks.response_ns[task])
+
+
+def _first_since(since_ns: int, moments: list[tuple[int, Found]]) -> Found | None:
+    """The first of ``moments`` from a failure on, else the last that its reset may have come behind."""
+    behind = [found for at_ns, found in moments if at_ns >= since_ns]
+    before = [found for at_ns, found in moments if since_ns - RESET_WAITS_NS <= at_ns < since_ns]
+    return next(iter(behind[:1] or before[-1:]), None)

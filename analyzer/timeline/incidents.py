@@ -109,8 +109,9 @@ class Incident:
 
     @property
     def first_retry_ns(self) -> int | None:
-        """First command sent again or asked to be reassigned."""
-        return min((one.again_ns for one in self.fates if one.again_ns is not None), default=None)
+        """First command sent again or asked to be reassigned, at the failure at the earliest."""
+        times = (max(one.again_ns, self.failed_ns) for one in self.fates if one.again_ns is not None)
+        return min(times, default=None)
 
     @property
     def completions_ns(self) -> list[int]:

@@ -3,9 +3,10 @@
 Decides which task is another attempt at which, by content alone: the same CDB to the same logical unit
 of the same target by the same initiator, after the earlier one had failed, first come first matched. A
 new CmdSN, a new session or another path are all the same here. A multipath layer repeats a command on
-another path while the dead connection still stands, so there a silent second is failure enough. Content
-cannot prove intent: the caller leaves out commands without data or blocks, and the link is made only
-within the longest recovery known.
+another path while the dead connection still stands, so there a silent second is failure enough; and where the
+initiator resets a connection, its reset waits behind what is queued on that link, while another link may
+carry the command again already. Content cannot prove intent: the caller leaves out commands without data or
+blocks, and the link is made only within the longest recovery known.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ LONGEST_RECOVERY_NS = 180_000_000_000
 
 SHORTEST_SILENCE_NS = 1_000_000_000
 """A command that another path repeats had been without an answer for at least this long."""
+RESET_WAITS_NS = 50_000_000
+"""So long a reset may wait behind what is queued before it: 250 KB at 40 Mbit/s."""
 _MOST_ALIKE = 1024
 """Failures of equal work that are looked through for one command: more than a session has in flight."""
 
@@ -57,7 +60,7 @@ def link_reissues(attempts: Attempts) -> Int32s:
     group = place[members]
     # Within each content in order of time.
     order = np.argsort(group, kind="stable")
-    silent_ns = np.minimum(attempts.command_ns + SHORTEST_SILENCE_NS, attempts.failed_ns)
+    silent_ns = np.minimum(attempts.command_ns + SHORTEST_SILENCE_NS, attempts.failed_ns - RESET_WAITS_NS)
     _link(
         members[order],
         group[order],

@@ -36,8 +36,11 @@ def truth_of(folder: Path, name: str) -> dict[str, Any]:
     return truth
 
 
-def replayed(folder: Path, name: str) -> World:
-    """Replay a run from its parameters, all checkers on."""
+def replayed(folder: Path, name: str, repeat: int = 0) -> World:
+    """Replay a run from its parameters, all checkers on.
+
+    In a ``repeat`` the assumed time of the target is drawn for each command, from 0.02 to 0.06 ms.
+    """
     truth = truth_of(folder, name)
     with gzip.open(folder / f"{name}.r1.commands.csv.gz", "rt") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: int(row["index"]))
@@ -45,12 +48,15 @@ def replayed(folder: Path, name: str) -> World:
     length = np.array([int(row["bytes"]) for row in rows])
     device = truth["device_latency_ms"]
     latency_ns = np.where(is_read, device["read"], device["write"]) * 1_000_000
+    assumed_ns = np.full(len(rows), SERVICE_NS)
+    if repeat:
+        assumed_ns += np.random.default_rng(repeat).integers(-SERVICE_NS // 2, SERVICE_NS // 2, len(rows))
     workload = made_workload(
         len(rows),
         read_bytes=np.where(is_read, length, 0),
         write_bytes=np.where(is_read, 0, length),
         lba=[int(row["lba"]) for row in rows],
-        service_ns=(latency_ns + SERVICE_NS).astype(np.int64),
+        service_ns=(latency_ns + assumed_ns).astype(np.int64),
     )
     topology, paths = truth["topology"], truth["paths"]
     words = "single/-" if paths == 1 else f"{topology}:{paths}/{POLICIES[truth['policy']]}"

@@ -1,18 +1,21 @@
 """Workloads really run under several schedulers, against the engine with their known parameters.
 
-IOPS within 5 % and path shares within 0.03, run by run. A few runs are in ``traces/whatif``, all of them
-beside the checkout where that folder exists.
+IOPS within 5 % and path shares within 0.03, run by run. What was measured is the median of repeats; where these
+lie apart by half of a bound or more, the replay's is too. A few runs are in ``traces/whatif``, all of them beside
+the checkout where that folder exists.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.real import MORE_CAPTURES
 from tests.replay.known import replayed, truth_of
 
+IOPS_WITHIN, SHARE_WITHIN, REPEATS = 0.05, 0.03, 7
 SHIPPED = Path(__file__).parents[2] / "traces" / "whatif"
 SUFFIX = ".r1.commands.csv.gz"
 ALL = MORE_CAPTURES.parent / "whatif"
@@ -24,11 +27,13 @@ def runs(folder):
 
 def holds(folder, name):
     truth = truth_of(folder, name)
-    world = replayed(folder, name)
-    iops = len(world.requests) * 1e9 / world.progress.completed_ns.max()
-    share = (world.progress.path == 0).mean()
-    assert iops == pytest.approx(truth["median"]["iops"], rel=0.05)
-    assert share == pytest.approx(truth["median"]["share_commands_path0"], abs=0.03)
+    shares = [repeat["per_path"][0]["commands"] / repeat["commands"] for repeat in truth["repeats"]]
+    is_apart = truth["spread_pct"]["iops"] >= 100 * IOPS_WITHIN / 2 or np.ptp(shares) >= SHARE_WITHIN / 2
+    worlds = [replayed(folder, name, repeat) for repeat in (range(1, REPEATS + 1) if is_apart else [0])]
+    iops = np.median([len(one.requests) * 1e9 / one.progress.completed_ns.max() for one in worlds])
+    share = np.median([(one.progress.path == 0).mean() for one in worlds])
+    assert iops == pytest.approx(truth["median"]["iops"], rel=IOPS_WITHIN)
+    assert share == pytest.approx(truth["median"]["share_commands_path0"], abs=SHARE_WITHIN)
 
 
 @pytest.mark.parametrize("name", runs(SHIPPED))

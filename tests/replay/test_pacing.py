@@ -170,7 +170,7 @@ def test_how_long_an_unseen_request_may_have_thought_is_bounded():
     assert found.predecessor.tolist() == [-1, 0, 1]
     assert found.think_ns.tolist() == [0, 0, 500]
     assert found.longest_think_ns.tolist() == [0, 4_000, 500]
-    waited, thought = pacing_values(found)
+    waited, thought = pacing_values(found, has_no_think_time=False)
     assert (waited.value, waited.confidence) == (2, Confidence.LOW)
     assert (thought.low, thought.confidence) == (50.0, Confidence.LOW)
     assert thought.high == pytest.approx(np.percentile([4_000, 500], 90))

@@ -60,6 +60,34 @@ def test_a_reset_with_retry_under_the_same_cmd_sn() -> None:
     assert fate["completed_ns"] - fate["issued_ns"] == incident["stall_ns"]
 
 
+def test_a_reset_that_waited_behind_queued_data_is_seen_later_than_the_retry() -> None:
+    """The initiator resets a connection; another link carries the command again before that has left."""
+    said, first, second = two_sessions()
+    said.command(first, 1, 1, read_10(0, 8))
+    said.command(first, 2, 2, read_10(64, 8))
+    said.wait_ms(10)
+    said.command(second, 1, 1, read_10(0, 8))
+    said.wait_ms(1)
+    said.close(first, reset=True)
+    said.wait_ms(1)
+    said.command(second, 2, 2, read_10(64, 8))
+    said.data_in(second, 1, READ_SIZE, status=0)
+    said.data_in(second, 2, READ_SIZE, status=0)
+    timeline = said.timeline()
+    incident = only_incident(timeline)
+    assert (incident["outstanding"], incident["retried_other_path"], incident["lost"]) == (2, 2, 0)
+    assert [row["retry_of_task_index"] for row in rows_of(timeline, "tasks")] == [None, None, 0, 1]
+
+
+def test_the_same_work_on_the_same_path_before_a_reset_is_no_retry_of_it() -> None:
+    said, first, _ = two_sessions()
+    said.command(first, 1, 1, read_10(0, 8))
+    said.command(first, 2, 2, read_10(0, 8))
+    said.wait_ms(1)
+    said.close(first, reset=True)
+    assert [row["retry_of_task_index"] for row in rows_of(said.timeline(), "tasks")] == [None, None]
+
+
 def test_a_reassigned_command_waits_for_time2wait() -> None:
     said = Conversation()
     first, second = said.connect(), said.connect(target="10.0.1.9")
