@@ -1,8 +1,8 @@
 """Workloads really run under several schedulers, against the engine with their known parameters.
 
-IOPS within 5 % and path shares within 0.03, run by run. What was measured is the median of repeats; where these
-lie apart by half of a bound or more, the replay's is too. A few runs are in ``traces/whatif``, all of them beside
-the checkout where that folder exists.
+IOPS within 5 % and path shares within 0.03, run by run. What was measured is the median of repeats; where
+these lie apart by half of a bound or more, the replay is one too. A few runs are in ``traces/whatif``, all of
+them beside the checkout where that folder exists.
 """
 
 from __future__ import annotations
