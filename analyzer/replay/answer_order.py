@@ -64,7 +64,14 @@ class Answers:
 
 def answer_order(pacing: Pacing, answers: Answers) -> AnswerOrder:
     """Hold the order of commands and data against that of the statuses and R2Ts that brought them."""
-    lead, is_data_first = _pairs(pacing, answers)
+    return order_of(*_pairs(pacing, answers))
+
+
+def order_of(lead: Int64s, is_data_first: Bools) -> AnswerOrder:
+    """The bounds of a difference that explains the order of most pairs, all of shape (pairs,).
+
+    Data goes first where the lead is below the difference.
+    """
     order = np.argsort(lead, kind="stable")
     lead, is_data_first = lead[order], is_data_first[order]
     # A difference above the first k leads has data first in just these: count what that gets wrong.

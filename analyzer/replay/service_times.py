@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.replay.grant_order import granted_in_order, pairs_of
 from analyzer.replay.recorded_links import RecordedLinks
 from analyzer.tables.folder import Timeline
 
@@ -50,12 +51,14 @@ class _Sent:
     """When the first of certain PDUs of each task was ready to be sent, shape (tasks,).
 
     ``ready_ns`` at the latest, ``since_ns`` at the earliest; ``is_exact`` where the first of them is right.
+    ``place`` orders them as they went, those of one packet too.
     """
 
     ready_ns: Int64s
     since_ns: Int64s
     is_exact: Bools
     is_present: Bools
+    place: Int64s
 
 
 def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
@@ -77,11 +80,17 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     service = _between(whole + visible[link], answer, kinds, responded)
     connection = timeline.values("tasks", "connection_index").astype(np.int64)
     is_answered = answer.is_present & responded
-    service = in_order_of_answers(connection, whole + visible[link], service, answer.ready_ns, is_answered)
+    service = in_order_of_answers(
+        connection, whole + visible[link], service, answer.ready_ns, answer.place, is_answered
+    )
     first_r2ts = np.flatnonzero((pdus.opcode == R2T) & (pdus.task >= 0))
     first_r2ts = first_r2ts[np.unique(pdus.task[first_r2ts], return_index=True)[1]]
     asked = _sent(links, first_r2ts, tasks)
     grant = _waits(links, released + visible[link], asked, kinds, is_shown)
+    data_ns = np.where(is_write, 0, timeline.values("tasks", "first_data_ns", 0)) * is_shown
+    r2t_ns = timeline.values("tasks", "first_r2t_ns", 0) * is_shown
+    pairs = pairs_of(connection, released, r2t_ns, data_ns)
+    grant = granted_in_order(grant, r2t_ns > 0, service, data_ns > 0, pairs)
     turnaround = _turnarounds(timeline, links, visible, kinds)
     own_status = np.zeros(tasks, np.bool_)
     sense = np.zeros(tasks, np.int64)
@@ -146,18 +155,20 @@ def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
     since = np.zeros(tasks, np.int64)
     is_exact = np.zeros(tasks, np.bool_)
     is_present = np.zeros(tasks, np.bool_)
+    place = np.zeros(tasks, np.int64)
     if not len(rows):
-        return _Sent(ready, since, is_exact, is_present)
+        return _Sent(ready, since, is_exact, is_present, place)
     owner, first = np.unique(pdus.task[rows], return_index=True)
     last = len(rows) - 1 - np.unique(pdus.task[rows][::-1], return_index=True)[1]
     first, last = rows[first], rows[last]
     stalled = _stalled_ns(links, first, last)
     is_present[owner] = True
+    place[owner] = first
     ready[owner] = pdus.ready_ns[first] + stalled
     is_busy = pdus.is_always_busy[pdus.lane[first]]
     since[owner] = np.where(is_busy, 0, pdus.since_ns[first])
     is_exact[owner] = pdus.is_free[first] & ~is_busy
-    return _Sent(ready, since, is_exact, is_present)
+    return _Sent(ready, since, is_exact, is_present, place)
 
 
 def _stalled_ns(links: RecordedLinks, first: Int64s, last: Int64s) -> Int64s:
@@ -184,17 +195,23 @@ def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> In
 
 
 def in_order_of_answers(
-    connection: Int64s, from_ns: Int64s, service_ns: Int64s, sent_ns: Int64s, is_answered: Bools
+    connection: Int64s,
+    from_ns: Int64s,
+    service_ns: Int64s,
+    sent_ns: Int64s,
+    place: Int64s,
+    is_answered: Bools,
 ) -> Int64s:
     """Service times with which the answers of a connection are ready in the order in which they were sent.
 
-    All of shape (tasks,): service begins at ``from_ns`` and lasts until ``sent_ns`` at most. A target hands
+    All of shape (tasks,): service begins at ``from_ns`` and lasts until ``sent_ns`` at most; ``place`` is the
+    order of sending, for several go in one packet. A target hands
     answers to TCP as they get ready. So one that lay unseen behind others was ready no sooner than the one
     before it, of which more may be known.
     """
     result = service_ns.copy()
     rows = np.flatnonzero(is_answered)
-    rows = rows[np.lexsort((sent_ns[rows], connection[rows]))]
+    rows = rows[np.lexsort((place[rows], connection[rows]))]
     longest = np.maximum(sent_ns - from_ns, 0)
     for one in np.unique(connection[rows]):
         mine = rows[connection[rows] == one]

@@ -191,6 +191,7 @@ def test_answers_that_queued_are_ready_in_the_order_in_which_they_left():
         np.array([500, 300, 300, 100]),
         np.full(4, 100),
         np.array([1000, 1010, 1020, 590]),
+        np.array([1, 2, 3, 0]),
         np.array([True, True, True, True]),
     )
     assert found.tolist() == [100, 300, 100, 100], "each on its own connection, and the first as it was"
@@ -199,9 +200,19 @@ def test_answers_that_queued_are_ready_in_the_order_in_which_they_left():
         np.array([500, 300]),
         np.array([700, 100]),
         np.array([1000, 1010]),
+        np.array([0, 1]),
         np.ones(2) > 0,
     )
     assert limited.tolist() == [700, 710], "no longer than until it was sent"
+    together = in_order_of_answers(
+        np.zeros(2, np.int64),
+        np.array([500, 300]),
+        np.array([100, 100]),
+        np.array([1000, 1000]),
+        np.array([1, 0]),
+        np.ones(2) > 0,
+    )
+    assert together.tolist() == [100, 100], "of one packet the second was ready no sooner, the first was"
 
 
 def test_a_short_pdu_in_a_packet_that_others_fill_takes_as_long_as_that_packet():

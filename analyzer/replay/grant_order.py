@@ -1,0 +1,59 @@
+"""What a target sends first, the R2T of a write or the data of a read, told from their order on a connection.
+
+Where the link is busy the waits before both hold queueing, and may be wrong by more than they differ. But of
+two commands that came to the target at about the same time, the one that was answered first was the quicker.
+Behind reads of much data that decides when a write gets its R2T. Works on plain arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from analyzer.replay.answer_order import MOST_OUT_OF_ORDER, NEAR_NS, AnswerOrder, order_of
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+
+def pairs_of(connection: Int64s, arrived_ns: Int64s, r2t_ns: Int64s, data_ns: Int64s) -> tuple[Int64s, Bools]:
+    """Pairs of a write and a read that arrived near each other, on one connection.
+
+    How much later the read arrived, in ns, and whether its data went before the R2T, both of shape (pairs,).
+    All arguments have shape (tasks,); ``r2t_ns`` and ``data_ns`` are when the first of each was sent, 0 where
+    there was none.
+    """
+    leads, firsts = [np.zeros(0, np.int64)], [np.zeros(0, np.bool_)]
+    for one in np.unique(connection):
+        writes = np.flatnonzero((connection == one) & (r2t_ns > 0))
+        reads = np.flatnonzero((connection == one) & (data_ns > 0))
+        reads = reads[np.argsort(arrived_ns[reads], kind="stable")]
+        begin = np.searchsorted(arrived_ns[reads], arrived_ns[writes] - NEAR_NS)
+        count = np.searchsorted(arrived_ns[reads], arrived_ns[writes] + NEAR_NS) - begin
+        write = np.repeat(writes, count)
+        place = np.arange(len(write)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
+        leads.append(arrived_ns[reads[place]] - arrived_ns[write])
+        firsts.append(data_ns[reads[place]] < r2t_ns[write])
+    return np.concatenate(leads), np.concatenate(firsts)
+
+
+def granted_in_order(
+    grant_ns: Int64s, writes: Bools, service_ns: Int64s, reads: Bools, pairs: tuple[Int64s, Bools]
+) -> Int64s:
+    """The waits before R2Ts, shape (tasks,), moved as little as keeps the order of the ``pairs``.
+
+    They stay where they contradict few pairs, and where no difference from the service time of reads explains
+    the order.
+    """
+    lead, is_data_first = pairs
+    order: AnswerOrder = order_of(lead, is_data_first)
+    if order.difference_ns is None:
+        return grant_ns
+    usual = int(np.median(service_ns[reads]))
+    present = int(np.median(grant_ns[writes])) - usual
+    if (is_data_first != (lead < present)).mean() <= MOST_OUT_OF_ORDER:
+        return grant_ns
+    if order.high_ns is not None and present >= order.high_ns:
+        return np.minimum(grant_ns, max(0, usual + order.high_ns - 1))
+    assert order.low_ns is not None
+    return np.maximum(grant_ns, max(0, usual + order.low_ns + 1))
