@@ -2,7 +2,8 @@
 
 A response that was sent behind another one shows only an upper limit: it may have been ready long
 before the link was free. Such a task takes the median of its kind among the tasks that show their
-time, but no more than its limit. Knows no policy; what comes out belongs to the target and goes
+time, but no more than its limit. Where a full link hides nearly all, the few whose answer found it at rest
+tell more, if only the first of a recording. Knows no policy; what comes out belongs to the target and goes
 with the task to any path.
 """
 
@@ -77,7 +78,8 @@ def service_times(timeline: Timeline, links: RecordedLinks) -> ServiceTimes:
     kinds = kinds_of_tasks(timeline)
     is_shown = ~is_sent_again(timeline)
     responded = ~timeline.is_null("tasks", "response_ns") & is_shown
-    service = _between(whole + visible[link], answer, kinds, responded)
+    found_rest = _found_rest(links, whole, answer)
+    service = _between(whole + visible[link], answer, kinds, responded, found_rest)
     connection = timeline.values("tasks", "connection_index").astype(np.int64)
     is_answered = answer.is_present & responded
     service = in_order_of_answers(
@@ -142,7 +144,21 @@ def _waits(links: RecordedLinks, from_ns: Int64s, sent: _Sent, kinds: Int64s, is
         shown = np.maximum(sent.ready_ns - from_ns, 0)
         is_limit = sent.is_present & is_shown
         return np.full(len(kinds), _usual(shown, sent.is_exact & is_limit, is_limit))
-    return _between(from_ns, sent, kinds, is_shown)
+    return _between(from_ns, sent, kinds, is_shown, np.zeros(len(kinds), np.bool_))
+
+
+def _found_rest(links: RecordedLinks, arrived_ns: Int64s, answer: _Sent) -> Bools:
+    """Which tasks were answered before anything else went their way since they arrived, shape (tasks,).
+
+    Whatever came before them lay behind the last byte on the link by then.
+    """
+    pdus = links.pdus
+    if not len(pdus.lane):
+        return np.zeros(len(arrived_ns), np.bool_)
+    before = np.maximum(answer.place - 1, 0)
+    is_first = (answer.place == 0) | (pdus.lane[before] != pdus.lane[answer.place])
+    found: Bools = answer.is_present & (is_first | (pdus.end_ns[before] <= arrived_ns))
+    return found
 
 
 def _sent(links: RecordedLinks, rows: Int64s, tasks: int) -> _Sent:
@@ -186,12 +202,17 @@ def _stalled_ns(links: RecordedLinks, first: Int64s, last: Int64s) -> Int64s:
     return np.where((stalled > STALL_SHARE * span) & (pdus.end_ns[last] > pdus.end_ns[first]), stalled, 0)
 
 
-def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools) -> Int64s:
-    """The time from ``from_ns`` to the sending, for every task, as well as it is shown."""
+def _between(from_ns: Int64s, sent: _Sent, kinds: Int64s, is_whole: Bools, found_rest: Bools) -> Int64s:
+    """The time from ``from_ns`` to the sending, for every task, as well as it is shown.
+
+    Where the exact ones are too few, it is no longer than of those that found the link at rest.
+    """
     longest = np.maximum(sent.ready_ns - from_ns, 0)
     shortest = np.maximum(sent.since_ns - from_ns, 0)
     is_limit = sent.is_present & is_whole
-    return _completed_by_kind(shortest, longest, is_limit & sent.is_exact, is_limit, kinds)
+    return _completed_by_kind(
+        shortest, longest, is_limit & sent.is_exact, is_limit, is_limit & found_rest, kinds
+    )
 
 
 def in_order_of_answers(
@@ -247,14 +268,15 @@ def kinds_of_tasks(timeline: Timeline) -> Int64s:
 
 
 def _completed_by_kind(
-    shortest: Int64s, shown: Int64s, is_exact: Bools, is_limit: Bools, kinds: Int64s
+    shortest: Int64s, shown: Int64s, is_exact: Bools, is_limit: Bools, found_rest: Bools, kinds: Int64s
 ) -> Int64s:
     """The service time of every task from what is ``shown``: exactly, or only as a limit (shape (tasks,)).
 
     Where enough tasks of a kind are exact, the others take their median, within their limits. Where
     the link was nearly always busy, even the exact ones are suspect (TCP waits for acknowledgements
-    then): all such tasks of one direction take the shortest times that any kind of them shows, within what
-    they show themselves. Tasks that show nothing take what their kind has.
+    then): all such tasks of one direction take the shortest times that any kind of them shows, or the median
+    of those that found the link at rest where that is less, within what they show themselves. Tasks that show
+    nothing take what their kind has.
     """
     result = np.zeros(len(shown), np.int64)
     everything = _usual(shown, is_exact, is_limit)
@@ -271,7 +293,9 @@ def _completed_by_kind(
         limited, exact = mine & is_limit, mine & is_exact
         is_enough = _is_enough(exact, limited)
         if limited.any() and not is_enough:
-            value = min(hidden[kind // KINDS_OF_DIRECTION])
+            direction = kind // KINDS_OF_DIRECTION
+            seen = shown[found_rest & (kinds // KINDS_OF_DIRECTION == direction)]
+            value = min([*hidden[direction], *([int(np.median(seen))] if len(seen) else [])])
         result[mine] = value
         result[limited] = np.clip(value, np.where(exact, 0, shortest)[limited], shown[limited])
         if is_enough:
