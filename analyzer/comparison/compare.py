@@ -1,7 +1,8 @@
 """Outcomes side by side with the recording: one row per measure, differences and intervals as data.
 
 Decides what a difference is taken against: the as-recorded baseline where there is one, since
-its model error is shared by all outcomes, else the recording; and that this error widens every interval.
+its model error is shared by all outcomes, else the recording; and that this error, with what predictions were
+measured to err beyond it, widens every interval.
 Draws and prints nothing.
 """
 
@@ -20,6 +21,7 @@ from analyzer.comparison.differences import (
     difference_percent,
     repeated,
 )
+from analyzer.comparison.model_error import UNSEEN_PERCENT
 from analyzer.comparison.request_columns import recorded_requests, replayed_part
 from analyzer.intervals import LEVEL, interval, widened
 from analyzer.measures import MEASURES, Measure
@@ -74,12 +76,12 @@ class Comparison:
         return None if error is None else abs(error)
 
     def interval(self, name: str, place: int) -> tuple[float, float] | None:
-        """Where a further run would lie with 90 %: chance and the model's error. None without repeats."""
+        """Where a real run would lie with 90 %: chance and the model's errors. None without repeats."""
         value, runs = self.row(name).values[place], self.repeats[place].values.get(name)
         found = None if value is None or runs is None else interval(value, runs)
         if value is None or found is None:
             return None
-        low, high = widened(found, (self.error_percent(name) or 0.0) / 100 * abs(value))
+        low, high = widened(found, self._doubt_percent(name, place) / 100 * abs(value))
         return max(low, 0.0), high
 
     def difference(self, name: str, place: int, against: int | None = None) -> Difference:
@@ -89,8 +91,13 @@ class Comparison:
             against = self.labels.index(self.reference)
         other = row.recorded if against is None else row.values[against]
         others = NOT_REPEATED if against is None else self.repeats[against]
-        error = self.error_percent(name) or 0.0
-        return difference(row.measure, row.values[place], self.repeats[place], other, others, error)
+        doubt = self._doubt_percent(name, place)
+        return difference(row.measure, row.values[place], self.repeats[place], other, others, doubt)
+
+    def _doubt_percent(self, name: str, place: int) -> float:
+        """What the model errs at most likely: on the recording, and beyond it where it predicts."""
+        is_prediction = self.labels[place] != self.reference
+        return (self.error_percent(name) or 0.0) + is_prediction * UNSEEN_PERCENT.get(name, 0.0)
 
     @property
     def most_repeats(self) -> int:
@@ -102,9 +109,11 @@ class Comparison:
         """What an interval means here, in a sentence; empty where there is none."""
         if not self.most_repeats:
             return ""
-        error = "by the model's own error on the recording"
+        error = "by the model's own error on the recording and what predictions were measured to err besides"
         if not self.errors_percent and self.reference not in self.labels:
-            error = "by nothing for the model's own error, which is not known"
+            error = (
+                "by what predictions were measured to err; the model's error on the recording is not known"
+            )
         drawn = f"{self.most_repeats} repeats with service times, think times and links drawn anew"
         return (
             f"A figure is the median of its replay and {drawn}; an interval holds a further run with "

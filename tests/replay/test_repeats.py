@@ -7,6 +7,7 @@ import pytest
 
 import analyzer
 from analyzer.comparison.compare import compared
+from analyzer.comparison.model_error import UNSEEN_PERCENT
 from analyzer.replay.repeats import repeats_of
 from analyzer.replay.run import replay_all
 from analyzer.tables.folder import Outcome
@@ -118,8 +119,10 @@ def test_pairs_of_the_same_draws_differ_less_than_others():
     paired = compared(outcomes).difference("iops", 1)
     outcomes[1].manifest["repeats"] = {**outcomes[1].manifest["repeats"], "draws": "others"}
     unpaired = compared(outcomes).difference("iops", 1)
-    width = paired.high_percent - paired.low_percent
-    assert width < (unpaired.high_percent - unpaired.low_percent) / 2
+    # Beyond what the model errs in any case.
+    doubt = 2 * UNSEEN_PERCENT["iops"]
+    width = paired.high_percent - paired.low_percent - doubt
+    assert width < (unpaired.high_percent - unpaired.low_percent - doubt) / 2
 
 
 def test_a_faulty_replay_is_repeated_with_its_fault(recording):
