@@ -129,7 +129,9 @@ def compared(figures: Json) -> dict[str, float]:
     """The figures of a repeat that are compared over repeats, under the names of ``median``."""
     flat: dict[str, Any] = {key: figures.get(key) for key in ("duration_s", "iops", "mb_per_s")}
     flat |= {f"lat_{key}_ms": value for key, value in figures.get("latency_ms", {}).items()}
-    for row in figures.get("per_path", [])[:-1]:
+    paths = figures.get("per_path", [])
+    # The last share follows from the others, where there are others.
+    for row in paths[:-1] or paths:
         flat[f"share_commands_path{row['path']}"] = row["share_commands"]
         flat[f"share_bytes_path{row['path']}"] = row["share_bytes"]
     for key, value in (figures.get("failover") or {}).items():

@@ -171,3 +171,18 @@ def test_the_next_of_a_list_is_asked_for_in_its_order_whichever_delay_ends_first
     assert (np.diff(world.progress.ready_ns) >= 0).all()
     assert world.progress.path.tolist() == [0, 1] * 20
     assert len(set(np.diff(world.progress.ready_ns[4:]).tolist())) > 2, "the delays are still in it"
+
+
+@pytest.mark.parametrize("depth", [1, 8])
+def test_short_commands_cost_the_data_that_they_ask_for_hardly_an_acknowledgement(depth):
+    """Reads fill the link; 400 commands of 48 bytes are 6 times two full segments (RFC 5681 section 4.2).
+
+    An answer that leaves an idle link takes the acknowledgement along.
+    """
+    link = ideal_link(
+        10**8, mtu_bytes=1500, packet_overhead_bytes=66, header_in_mtu_bytes=52, packets_per_ack=2
+    )
+    world = played(made_workload(400, read_bytes=4096), "single/-", (link,), pacing=f"depth:{depth}")
+    back = world.links[1]
+    for_acknowledgements = back.wire_bytes - 400 * (4096 + 48) - back.packets * 66
+    assert 0 <= for_acknowledgements <= (0 if depth == 1 else 6 * 66)

@@ -51,6 +51,20 @@ def test_what_was_not_in_turn_is_not_taken_for_it(given_to):
     assert in_turn(member[rows], begin[rows], end[rows]) is None
 
 
+@pytest.mark.parametrize("lost_at", [60, 61, 150])
+def test_the_others_go_on_in_turn_where_a_session_is_lost(lost_at):
+    """Of three sessions the second gets nothing from some request on."""
+    place = np.arange(COUNT)
+    member = np.where(place < lost_at, place % 3, np.where(place % 2, 2, 0))
+    _, begin, end = spans()
+    rows = by_session(member)
+    turns = in_turn(member[rows], begin[rows], end[rows])
+    assert turns is not None
+    before = rows[turns][: lost_at - 3].tolist()
+    assert before == list(range(lost_at - 3))
+    assert sorted(turns.tolist()) == list(range(COUNT))
+
+
 def test_few_requests_and_uneven_shares_say_nothing():
     _, begin, end = spans()
     assert in_turn(np.zeros(COUNT, np.int64), begin, end) is None
