@@ -127,7 +127,9 @@ class ConnectionRecovery(PathRecovery):
             found.retry(now_ns, [row], is_same_path=False)
             self.sent_again[row] += 1
             self.note(now_ns, "request-retried", path=target, request=row)
-            if self._has_arrived(row):
+            # One that the target ended unheard has used up its CmdSN too.
+            is_used_up = one.cmd_sn == NONE and not self.world.requests[row].is_immediate
+            if self._has_arrived(row) or is_used_up:
                 self.attempts.give_up(rows, now_ns, is_aborted=False)
                 self.attempts.ask_again(rows, now_ns)
             else:

@@ -295,8 +295,8 @@ def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
 def test_a_link_that_hides_every_service_time_but_the_first_does_not_pass_for_a_slow_device():
     """M5-single: reads of 16 KiB at depth 6 fill 60 Mbit/s, so each waits 11 ms behind others.
 
-    The device takes 4 ms, as the first answer of the recording shows. By the shortest of the others 9 ms seemed
-    to be its time, and two links no faster than one: IOPS were 38 % too low.
+    The device takes 4 ms, as the first answer of the recording shows. By the shortest wait of the others it
+    seemed to take 9, and two links to be no faster than one: IOPS were 38 % too low.
     """
     from benchmarks.accuracy.measured import runs_in
     from benchmarks.accuracy.predictions import predicted_from

@@ -132,3 +132,27 @@ def test_a_command_that_waits_for_order_is_no_task_yet_and_goes_on():
     progress = world.progress[:4]
     assert (progress.end == GOOD).all()
     assert progress.cmd_sn[1:3].tolist() == [1, 2]
+
+
+def test_what_was_ended_unheard_on_a_lost_connection_goes_on_under_a_new_cmd_sn():
+    """TASK ABORTED does not come through the dead link; the CmdSN that it answers has passed the gate.
+
+    Check conditions of one session end reads of the other; then that loses a connection, and its other one
+    takes them over. One that is sent under the number that it had lies at the gate for ever.
+    """
+    workload = made_workload(
+        4,
+        read_bytes=4096,
+        service_ns=[291_596_411, 120_659_312, 224_654_398, 254_969_046],
+        issued_ns=[21_102_872, 107_991_392, 138_108_447, 244_864_334],
+        ends_in_check=[False, True, True, True],
+    )
+    world, _ = disturbed(
+        workload,
+        "mpio:2xmcs:2/round-robin+least-queue-depth",
+        ["down,link=0,at=0.5s"],
+        "linux-multipath",
+        target={"q_err": 1, "is_abort_told": True, "task_sets": "shared", "window": 3},
+    )
+    assert world.nexuses.parked.tolist() == [0, 0]
+    assert world.progress.retries[:4].max() > 0
