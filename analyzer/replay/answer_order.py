@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 
 NEAR_NS = 1_000_000
 """Only R2Ts so close to a status say which of the two was answered sooner."""
-FEWEST_PAIRS = 20
+FEWEST_PAIRS, MOST_PAIRS = 20, 200_000
 MOST_OUT_OF_ORDER = 0.05
 
 
@@ -96,11 +96,18 @@ def _pairs(pacing: Pacing, answers: Answers) -> tuple[Int64s, Bools]:
         status_ns = answers.completed_ns[pacing.predecessor[unseen]]
         begin = np.searchsorted(answers.r2t_ns[asked], status_ns - NEAR_NS)
         count = np.searchsorted(answers.r2t_ns[asked], status_ns + NEAR_NS) - begin
+        some = thinned(count)
+        unseen, status_ns, begin, count = unseen[some], status_ns[some], begin[some], count[some]
         request = np.repeat(np.arange(len(unseen)), count)
         place = np.arange(len(request)) - np.repeat(np.cumsum(count) - count, count) + begin[request]
         leads.append(answers.r2t_ns[asked[place]] - status_ns[request])
         firsts.append(answers.data_ns[asked[place]] < answers.left_ns[unseen[request]])
     return np.concatenate(leads), np.concatenate(firsts)
+
+
+def thinned(count: Int64s) -> slice:
+    """Every n-th row, so that rows with ``count`` pairs each, shape (rows,), have ``MOST_PAIRS`` or so."""
+    return slice(None, None, 1 + int(count.sum()) // MOST_PAIRS)
 
 
 def in_order(

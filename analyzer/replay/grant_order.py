@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.answer_order import MOST_OUT_OF_ORDER, NEAR_NS, AnswerOrder, order_of
+from analyzer.replay.answer_order import MOST_OUT_OF_ORDER, NEAR_NS, AnswerOrder, order_of, thinned
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -30,6 +30,8 @@ def pairs_of(connection: Int64s, arrived_ns: Int64s, r2t_ns: Int64s, data_ns: In
         reads = reads[np.argsort(arrived_ns[reads], kind="stable")]
         begin = np.searchsorted(arrived_ns[reads], arrived_ns[writes] - NEAR_NS)
         count = np.searchsorted(arrived_ns[reads], arrived_ns[writes] + NEAR_NS) - begin
+        some = thinned(count)
+        writes, begin, count = writes[some], begin[some], count[some]
         write = np.repeat(writes, count)
         place = np.arange(len(write)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
         leads.append(arrived_ns[reads[place]] - arrived_ns[write])
@@ -55,5 +57,6 @@ def granted_in_order(
         return grant_ns
     if order.high_ns is not None and present >= order.high_ns:
         return np.minimum(grant_ns, max(0, usual + order.high_ns - 1))
-    assert order.low_ns is not None
-    return np.maximum(grant_ns, max(0, usual + order.low_ns + 1))
+    if order.low_ns is not None and present <= order.low_ns:
+        return np.maximum(grant_ns, max(0, usual + order.low_ns + 1))
+    return grant_ns

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from analyzer.replay.answer_order import MOST_PAIRS
 from analyzer.replay.grant_order import granted_in_order, pairs_of
 
 COUNT, APART_NS = 100, 50_000_000
@@ -67,6 +68,16 @@ def test_an_order_by_chance_and_few_pairs_move_nothing():
     assert granted_in_order(seems, r2t > 0, service, data > 0, few) is seems
     nothing = pairs_of(connection, arrived, np.zeros_like(r2t), data)
     assert granted_in_order(seems, r2t < 0, service, data > 0, nothing) is seems
+
+
+def test_pairs_of_a_long_and_dense_recording_are_thinned():
+    """A million commands, of which each write has some 400 reads near it."""
+    arrived = np.arange(1_000_000) * 2_500
+    is_write = np.arange(len(arrived)) % 2 == 0
+    r2t, data = np.where(is_write, arrived + 100_000, 0), np.where(is_write, 0, arrived + 200_000)
+    lead, is_data_first = pairs_of(np.zeros(len(arrived), np.int64), arrived, r2t, data)
+    assert MOST_PAIRS / 2 < len(lead) <= MOST_PAIRS
+    assert is_data_first.mean() == pytest.approx(0.45, abs=0.01), "of 2 ms those that came 100 us sooner"
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 4_000_000), st.integers(0, 2)), max_size=60))
