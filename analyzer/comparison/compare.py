@@ -2,8 +2,7 @@
 
 Decides what a difference is taken against: the as-recorded baseline where there is one, since
 its model error is shared by all outcomes, else the recording; and that this error, with what predictions were
-measured to err beyond it, widens every interval.
-Draws and prints nothing.
+measured to err beyond it, widens every interval. Draws and prints nothing.
 """
 
 from __future__ import annotations
@@ -91,13 +90,13 @@ class Comparison:
             against = self.labels.index(self.reference)
         other = row.recorded if against is None else row.values[against]
         others = NOT_REPEATED if against is None else self.repeats[against]
-        doubt = self._doubt_percent(name, place)
+        doubt = self._doubt_percent(name, place, *(() if against is None else (against,)))
         return difference(row.measure, row.values[place], self.repeats[place], other, others, doubt)
 
-    def _doubt_percent(self, name: str, place: int) -> float:
-        """What the model errs at most likely: on the recording, and beyond it where it predicts."""
-        is_prediction = self.labels[place] != self.reference
-        return (self.error_percent(name) or 0.0) + is_prediction * UNSEEN_PERCENT.get(name, 0.0)
+    def _doubt_percent(self, name: str, *places: int) -> float:
+        """How far the model may err: on the recording, and beyond it where any outcome is predicted."""
+        is_predicted = any(self.labels[place] != self.reference for place in places)
+        return (self.error_percent(name) or 0.0) + (UNSEEN_PERCENT.get(name, 0.0) if is_predicted else 0.0)
 
     @property
     def most_repeats(self) -> int:

@@ -28,8 +28,9 @@ MOST_OUT_OF_ORDER = 0.05
 
 @dataclass(frozen=True, slots=True)
 class AnswerOrder:
-    """Think time less turnaround, in ns: more than ``low_ns``, less than ``high_ns``; None where open.
+    """A difference of two waits, in ns: more than ``low_ns``, less than ``high_ns``; None where open.
 
+    Of the initiator think time less turnaround, of the target the wait before R2Ts less the service of reads.
     ``out_of_order`` of ``pairs`` pairs do not fit.
     """
 
@@ -94,20 +95,23 @@ def _pairs(pacing: Pacing, answers: Answers) -> tuple[Int64s, Bools]:
         asked = asked[np.argsort(answers.r2t_ns[asked], kind="stable")]
         unseen = np.flatnonzero(mine & waiting)
         status_ns = answers.completed_ns[pacing.predecessor[unseen]]
-        begin = np.searchsorted(answers.r2t_ns[asked], status_ns - NEAR_NS)
-        count = np.searchsorted(answers.r2t_ns[asked], status_ns + NEAR_NS) - begin
-        some = thinned(count)
-        unseen, status_ns, begin, count = unseen[some], status_ns[some], begin[some], count[some]
-        request = np.repeat(np.arange(len(unseen)), count)
-        place = np.arange(len(request)) - np.repeat(np.cumsum(count) - count, count) + begin[request]
+        request, place = near(status_ns, answers.r2t_ns[asked])
         leads.append(answers.r2t_ns[asked[place]] - status_ns[request])
         firsts.append(answers.data_ns[asked[place]] < answers.left_ns[unseen[request]])
     return np.concatenate(leads), np.concatenate(firsts)
 
 
-def thinned(count: Int64s) -> slice:
-    """Every n-th row, so that rows with ``count`` pairs each, shape (rows,), have ``MOST_PAIRS`` or so."""
-    return slice(None, None, 1 + int(count.sum()) // MOST_PAIRS)
+def near(times_ns: Int64s, others_ns: Int64s) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Where in ``times_ns`` and in the sorted ``others_ns`` two lie within ``NEAR_NS``, shape (pairs,) each.
+
+    Of more than ``MOST_PAIRS`` or so only every n-th time is taken.
+    """
+    begin = np.searchsorted(others_ns, times_ns - NEAR_NS)
+    count = np.searchsorted(others_ns, times_ns + NEAR_NS) - begin
+    taken = np.arange(0, len(times_ns), 1 + int(count.sum()) // MOST_PAIRS)
+    begin, count = begin[taken], count[taken]
+    within = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    return np.repeat(taken, count), np.repeat(begin, count) + within
 
 
 def in_order(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.answer_order import MOST_OUT_OF_ORDER, NEAR_NS, AnswerOrder, order_of, thinned
+from analyzer.replay.answer_order import MOST_OUT_OF_ORDER, near, order_of
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -28,14 +28,10 @@ def pairs_of(connection: Int64s, arrived_ns: Int64s, r2t_ns: Int64s, data_ns: In
         writes = np.flatnonzero((connection == one) & (r2t_ns > 0))
         reads = np.flatnonzero((connection == one) & (data_ns > 0))
         reads = reads[np.argsort(arrived_ns[reads], kind="stable")]
-        begin = np.searchsorted(arrived_ns[reads], arrived_ns[writes] - NEAR_NS)
-        count = np.searchsorted(arrived_ns[reads], arrived_ns[writes] + NEAR_NS) - begin
-        some = thinned(count)
-        writes, begin, count = writes[some], begin[some], count[some]
-        write = np.repeat(writes, count)
-        place = np.arange(len(write)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
-        leads.append(arrived_ns[reads[place]] - arrived_ns[write])
-        firsts.append(data_ns[reads[place]] < r2t_ns[write])
+        place, other = near(arrived_ns[writes], arrived_ns[reads])
+        write, read = writes[place], reads[other]
+        leads.append(arrived_ns[read] - arrived_ns[write])
+        firsts.append(data_ns[read] < r2t_ns[write])
     return np.concatenate(leads), np.concatenate(firsts)
 
 
@@ -48,7 +44,7 @@ def granted_in_order(
     the order.
     """
     lead, is_data_first = pairs
-    order: AnswerOrder = order_of(lead, is_data_first)
+    order = order_of(lead, is_data_first)
     if order.difference_ns is None:
         return grant_ns
     usual = int(np.median(service_ns[reads]))

@@ -73,18 +73,19 @@ def outcome_of(
     failover: Failover | None = None,
 ) -> Outcome:
     """The outcome of a replay that has ended, without repeats."""
-    engine_world = _without_attempts(workload, world)
-    world = _as_application_saw(workload, engine_world)
+    world = _without_attempts(workload, world)
+    answered_ns = world.progress.completed_ns
+    world = _as_application_saw(workload, world)
     is_completed = _is_completed(workload, world)
     disturbances = failover.disturbances if failover is not None else []
     notes = failover.notes if failover is not None else []
     tables = {
-        "requests": _requests(timeline, workload, world, engine_world.progress.completed_ns),
+        "requests": _requests(timeline, workload, world, answered_ns),
         "paths": _paths(network, workload, world, is_completed),
         "events": _events(workload, world, notes),
         "incidents": incident_table(disturbances, workload, world),
         "utilisation": _utilisation(workload, world),
-        "metrics": METRICS.build(metrics_columns(figures_of(workload, network, engine_world))),
+        "metrics": METRICS.build(metrics_columns(_figures(workload, network, world))),
         "repeats": REPEATS.empty(),
     }
     linked = int((workload.pacing.predecessor != NONE).sum())
@@ -298,7 +299,11 @@ def figures_of(workload: Workload, network: Network, world: World) -> Figures:
 
     The measures, then shares and utilisation of each path, then waits at the gate and for the window.
     """
-    world = _as_application_saw(workload, _without_attempts(workload, world))
+    return _figures(workload, network, _as_application_saw(workload, _without_attempts(workload, world)))
+
+
+def _figures(workload: Workload, network: Network, world: World) -> Figures:
+    """The same of a world as the application saw it."""
     is_completed = _is_completed(workload, world)
     progress = world.progress
     measured = measure(

@@ -226,9 +226,8 @@ def in_order_of_answers(
     """Service times with which the answers of a connection are ready in the order in which they were sent.
 
     All of shape (tasks,): service begins at ``from_ns`` and lasts until ``sent_ns`` at most; ``place`` is the
-    order of sending, for several go in one packet. A target hands
-    answers to TCP as they get ready. So one that lay unseen behind others was ready no sooner than the one
-    before it, of which more may be known.
+    order of sending, for several go in one packet. A target hands answers to TCP as they get ready. So one
+    that lay unseen behind others was ready no sooner than the one before it, of which more may be known.
     """
     result = service_ns.copy()
     rows = np.flatnonzero(is_answered)
@@ -288,14 +287,16 @@ def _completed_by_kind(
         usual[kind] = _usual(shown, exact, limited) if limited.any() else everything
         if limited.any() and not _is_enough(exact, limited):
             hidden.setdefault(kind // KINDS_OF_DIRECTION, []).append(usual[kind])
+    for direction, values in hidden.items():
+        seen = shown[found_rest & (kinds // KINDS_OF_DIRECTION == direction)]
+        if len(seen):
+            values.append(int(np.median(seen)))
     for kind, value in usual.items():
         mine = kinds == kind
         limited, exact = mine & is_limit, mine & is_exact
         is_enough = _is_enough(exact, limited)
         if limited.any() and not is_enough:
-            direction = kind // KINDS_OF_DIRECTION
-            seen = shown[found_rest & (kinds // KINDS_OF_DIRECTION == direction)]
-            value = min([*hidden[direction], *([int(np.median(seen))] if len(seen) else [])])
+            value = min(hidden[kind // KINDS_OF_DIRECTION])
         result[mine] = value
         result[limited] = np.clip(value, np.where(exact, 0, shortest)[limited], shown[limited])
         if is_enough:

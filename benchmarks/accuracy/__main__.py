@@ -28,11 +28,13 @@ from benchmarks.accuracy.failovers import BOUNDS_PERCENT, TIMES, FailoverPredict
 from benchmarks.accuracy.measured import Run, runs_in
 from benchmarks.accuracy.predictions import (
     BOUNDS,
+    MEASURE_OF,
     SHARE,
     FromOneCapture,
     Prediction,
     coverage_percent,
     predicted_from,
+    unseen_percent,
 )
 
 Task = TypeVar("Task")
@@ -154,6 +156,8 @@ def coverage(found: Sequence[FromOneCapture]) -> Table:
         ]
         cells = [f"{coverage_percent(mine, name):.0f}" for name in TITLES]
         table.add_row(workload or "all", str(len(mine)), *cells)
+    needed = ", ".join(f"{name} {unseen_percent(mine, name):.1f}" for name in MEASURE_OF)
+    table.caption = f"Beyond draws and baseline {100 * LEVEL:.0f} % of them need so many percent: {needed}"
     return table
 
 

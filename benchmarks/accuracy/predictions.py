@@ -17,6 +17,8 @@ import numpy.typing as npt
 
 from analyzer.comparison.baseline import BaselineError, baseline_error
 from analyzer.comparison.compare import Comparison, compared
+from analyzer.comparison.model_error import UNSEEN_PERCENT
+from analyzer.intervals import LEVEL
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import THINK_TIME, given_by
 from analyzer.replay.recorded_links import RecordedLinks, recorded_links
@@ -31,7 +33,9 @@ SHARE_METRIC = "path_0_request_share"
 MEASURE_OF = {
     "iops": "iops",
     "mb_per_s": "bytes_per_s",
+    "lat_mean_ms": "latency_ns_mean",
     "lat_p50_ms": "latency_ns_p50",
+    "lat_p90_ms": "latency_ns_p90",
     "lat_p99_ms": "latency_ns_p99",
 }
 """The measure whose interval a figure takes, moved by what the figure differs from it."""
@@ -162,6 +166,18 @@ def coverage_percent(predictions: Sequence[Prediction], name: str) -> float:
     return 100 * float(np.mean([one.is_covered(name) for one in predictions]))
 
 
+def unseen_percent(predictions: Sequence[Prediction], name: str) -> float:
+    """What has to be added to the intervals of draws and baseline for ``LEVEL`` of outcomes to lie inside.
+
+    In percent of the predictions, as ``UNSEEN_PERCENT`` has it, by which the intervals are wider already.
+    """
+    outside = []
+    for one in predictions:
+        (low, high), measured = one.intervals[name], one.run.median(name)
+        outside.append(100 * max(low - measured, measured - high) / one.figures[name])
+    return max(0.0, float(np.quantile(outside, LEVEL)) + UNSEEN_PERCENT[MEASURE_OF[name]])
+
+
 def settings_of(source: Run, timeline: Timeline, recorded: RecordedLinks) -> tuple[str, ...]:
     """What of the recording has to be given, as ``KEY=VALUE``."""
     unsure = {value.name for value in recorded.values if value.confidence is Confidence.LOW}
@@ -208,7 +224,9 @@ def figures_of(outcome: Outcome) -> dict[str, float]:
     return {
         "iops": len(moves) / seconds,
         "mb_per_s": moved / 1e6 / seconds,
+        "lat_mean_ms": float(latency.mean()) / 1e6,
         "lat_p50_ms": _quantile(latency, 0.5) / 1e6,
+        "lat_p90_ms": _quantile(latency, 0.9) / 1e6,
         "lat_p99_ms": _quantile(latency, 0.99) / 1e6,
         SHARE: float((outcome.values("requests", "path_index", -1)[moves] == 0).mean()),
     }

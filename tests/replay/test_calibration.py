@@ -12,6 +12,7 @@ import pytest
 import analyzer
 from analyzer.comparison.baseline import baseline_error
 from analyzer.comparison.compare import compared
+from analyzer.comparison.model_error import UNSEEN_PERCENT
 from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.given import given_by
@@ -275,7 +276,7 @@ def test_half_a_session_says_that_commands_are_missing():
 
 def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
     from benchmarks.accuracy.measured import runs_in
-    from benchmarks.accuracy.predictions import coverage_percent, predicted_from
+    from benchmarks.accuracy.predictions import coverage_percent, predicted_from, unseen_percent
 
     runs = {run.name: run for run in runs_in(Path(TRACES / "whatif"))}
     source = runs[NAME]
@@ -287,6 +288,11 @@ def test_the_folder_of_runs_that_is_shipped_predicts_from_its_capture():
         low, high = prediction.intervals["iops"]
         assert low < prediction.figures["iops"] < high
         assert prediction.is_covered("iops")
+    exact = replace(found.predictions[0], figures={"iops": 100.0})
+    measured = exact.run.median("iops")
+    outside = [replace(exact, intervals={"iops": (measured - 9, measured - by)}) for by in (3, 3, 3)]
+    assert unseen_percent(outside, "iops") == pytest.approx(3 + UNSEEN_PERCENT["iops"])
+    assert unseen_percent([replace(exact, intervals={"iops": (0.0, 1e9)})], "iops") == 0
     beside = replace(found.predictions[0], intervals={"iops": (1.0, 2.0)})
     assert not beside.is_covered("iops")
     assert coverage_percent([*found.predictions, beside], "iops") == pytest.approx(200 / 3)
