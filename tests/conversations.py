@@ -384,6 +384,8 @@ class Conversation:
             "rtt_ns_min": zeros,
             "target_side_rtt_ns_min": zeros,
             "initiator_side_rtt_ns_min": zeros,
+            "queue_to_target_bytes": zeros - 1,
+            "queue_from_target_bytes": zeros - 1,
             "largest_segment_bytes": zeros,
             "header_digest": no,
             "data_digest": no,

@@ -230,6 +230,8 @@ def _connections(sessions: int, connections: int, first_ns: int) -> pa.Table:
             "rtt_ns_min": [100_000] * count,
             "target_side_rtt_ns_min": [90_000] * count,
             "initiator_side_rtt_ns_min": [10_000] * count,
+            "queue_to_target_bytes": pa.nulls(count, pa.int64()),
+            "queue_from_target_bytes": pa.nulls(count, pa.int64()),
             "largest_segment_bytes": [1448] * count,
         }
     )

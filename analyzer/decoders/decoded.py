@@ -121,6 +121,9 @@ class ConnectionColumns:
     """From the recorder to the target and back."""
     initiator_side_rtt_ns_min: npt.NDArray[np.int64]
     """From the recorder to the initiator and back."""
+    queue_to_target_bytes: npt.NDArray[np.int64]
+    """Most that passed between data of the other side and its acknowledgement; -1 where none was seen."""
+    queue_from_target_bytes: npt.NDArray[np.int64]
     largest_segment_bytes: npt.NDArray[np.int64]
     header_digest: npt.NDArray[np.bool_]
     data_digest: npt.NDArray[np.bool_]

@@ -299,6 +299,8 @@ class _Result:
             rtt_ns_min=rtt,
             target_side_rtt_ns_min=target_side_rtt,
             initiator_side_rtt_ns_min=initiator_side_rtt,
+            queue_to_target_bytes=np.where(target == 0, both[0]["overtaken"], both[1]["overtaken"]),
+            queue_from_target_bytes=np.where(target == 0, both[1]["overtaken"], both[0]["overtaken"]),
             largest_segment_bytes=np.maximum(both[0]["largest"], both[1]["largest"]),
             header_digest=pairs["header_digest"] == DIGEST_ON,
             data_digest=pairs["data_digest"] == DIGEST_ON,

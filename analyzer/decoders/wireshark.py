@@ -431,6 +431,8 @@ def _connection_columns(streams: list[_Stream]) -> ConnectionColumns:
         rtt_ns_min=np.zeros(count, np.int64),
         target_side_rtt_ns_min=np.zeros(count, np.int64),
         initiator_side_rtt_ns_min=np.zeros(count, np.int64),
+        queue_to_target_bytes=np.full(count, -1, np.int64),
+        queue_from_target_bytes=np.full(count, -1, np.int64),
         largest_segment_bytes=np.array([stream.largest_segment_bytes for stream in streams], np.int64),
         header_digest=np.array([stream.has_header_digest for stream in streams], bool),
         data_digest=np.array([stream.has_data_digest for stream in streams], bool),

@@ -74,7 +74,12 @@ STREAM = np.dtype(
             ("largest", "i8"),
             ("timed_position", "i8"),  # whose acknowledgement is timed; -1 = none
             ("timed_ns", "i8"),
+            ("timed_behind", "i8"),  # position that the peer's own stream had then
             ("rtt_ns", "i8"),  # smallest from data to acknowledgement; 0 = not seen
+            (
+                "overtaken",
+                "i8",
+            ),  # most that the peer sent between data and its acknowledgement; -1 = not seen
         ],
     )
 )
@@ -269,6 +274,7 @@ def reset_stream(stream: Record) -> None:
     stream.fin_position, stream.segments = -1, 0
     stream.retransmitted, stream.lost_bytes, stream.largest = 0, 0, 0
     stream.timed_position, stream.timed_ns, stream.rtt_ns = -1, 0, 0
+    stream.timed_behind, stream.overtaken = 0, -1
 
 
 @njit(cache=True, nogil=True)

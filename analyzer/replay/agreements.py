@@ -29,7 +29,10 @@ DATA_OUT, LOGIN_RESPONSE, DATA_IN = 0x05, 0x23, 0x25
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """One connection. ``immediate_bytes`` is the most immediate data of a write, 0 for none at all."""
+    """One connection. ``immediate_bytes`` is the most immediate data of a write, 0 for none at all.
+
+    ``is_opening_seen`` where it was recorded from its login on, so that its TCP was new.
+    """
 
     session_index: int
     header_bytes: int = 48
@@ -43,6 +46,7 @@ class Agreement:
     write_segment_bytes: int = DEFAULT_SEGMENT_BYTES
     window: int = DEFAULT_WINDOW
     window_follows: str = "arrival"
+    is_opening_seen: bool = False
 
 
 def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[CalibratedValue, ...]]:
@@ -55,6 +59,7 @@ def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[Cali
     write_segment = _segments(timeline, "target_max_recv_bytes", DATA_OUT)
     header_digest = timeline.values("connections", "header_digest")
     data_digest = timeline.values("connections", "data_digest")
+    login_seen = timeline.values("connections", "login_seen")
     found = []
     for connection in range(len(session)):
         index = int(session[connection])
@@ -80,6 +85,7 @@ def agreements_of(timeline: Timeline) -> tuple[tuple[Agreement, ...], tuple[Cali
                 write_segment_bytes=segment,
                 window=window,
                 window_follows=follows,
+                is_opening_seen=bool(login_seen[connection]),
             )
         )
     return tuple(found), (*_agreed_values(timeline, tuple(found)), *values)

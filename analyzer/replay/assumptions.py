@@ -147,6 +147,14 @@ def _about_links(scenario: Scenario, network: Network) -> list[str]:
     said = "Links do not fail" if not scenario.faults else "Links fail as told"
     said += ", and lost packets cost a repair each but no rate" if has_loss else ", and TCP loses nothing"
     found = [said + ("." if has_acknowledgements else "; its acknowledgements take no time on the links.")]
+    queue_bytes = max(
+        max(link.queue_to_target_bytes or 0, link.queue_from_target_bytes or 0) for link in network.links
+    )
+    if queue_bytes:
+        found.append(
+            f"Acknowledgements wait behind data of the other direction (up to {queue_bytes / 1000:.0f} kB of "
+            "it lie in the queue of a host), and a sender whose congestion window is used up waits for them."
+        )
     found.append("An initiator writes to a connection first in, first out: commands wait behind data.")
     if scenario.bond_mode is BondMode.BALANCE_RR:
         found.append(

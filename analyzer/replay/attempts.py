@@ -172,6 +172,8 @@ class Attempts:
         for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
             for lane in self.world.lanes[2 * path : 2 * path + 2]:
                 lane.arrives_ns += shift if lane.arrives_ns > at_ns - shift else 0
+            flights = self.world.flights[2 * path : 2 * path + 2]
+            flights[flights > at_ns - shift] += shift
         events = self.events()
         is_waiting = self._is_on(events, link) & (events.at_ns >= FAR_NS)
         self._put(np.where(is_waiting, events.at_ns - FAR_NS + shift, events.at_ns), events.key)
@@ -193,6 +195,10 @@ class Attempts:
                 at_ns = np.where(is_on_it, at_ns + np.rint(left * more).astype(np.int64), at_ns)
                 one.free_ns = max(now_ns, int(one.free_ns))
                 one.free_ns += int((int(one.free_ns) - now_ns) * more)
+                for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
+                    flights = self.world.flights[2 * path + direction % 2]
+                    late = np.maximum(0, flights - now_ns)
+                    flights += np.rint(late * more).astype(np.int64)
             one.tail_owner = NONE
             one.delay_ns = max(0, int(one.delay_ns) + more_delay_ns)
         self._put(at_ns, events.key)

@@ -1,4 +1,4 @@
-"""What TCP adds to a link for one direction of a connection: window, restart after idle, jitter, loss.
+"""What TCP adds to a link for one direction of a connection: windows, jitter, loss.
 
 Everything here can only make bytes later, and never lets them overtake bytes of the same direction. Chance
 comes from the seed, the direction and a count alone, so it is the same in every run and process.
@@ -9,11 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.replay.compiled import engine_function, engine_step
+from analyzer.replay.congestion import let_out
 from analyzer.replay.state import FAR_NS, SEED, World
 from analyzer.replay.wire import sending_ns, transmit
 
-# RFC 6928: a connection begins, and restarts after an idle time, with ten segments.
-INITIAL_WINDOW_SEGMENTS = 10
 # RFC 5681 section 3.2: a loss with at least three segments behind it is repaired in one round trip.
 DUPLICATES_NEEDED = 3
 SMALLEST_TIMEOUT_NS = 200_000_000
@@ -26,9 +25,13 @@ def send(world: World, path: int, from_target: int, now: int, stream_bytes: int,
     """Write bytes to one direction of a connection; gives when the last of them is read at the other end."""
     by = world.paths[path]
     direction = by.link_from if from_target else by.link_to
+    packets = world.links[direction].packets
     at: int = transmit(world, 2 * path + from_target, direction, now, stream_bytes, data_bytes)
     lane = world.lanes[2 * path + from_target]
     if not lane.is_plain and at < FAR_NS:
+        if lane.is_windowed:
+            packets = world.links[direction].packets - packets
+            at = let_out(world, path, from_target, now, at, packets, stream_bytes)
         at = slowed(world, lane, 2 * path + from_target, now, at, stream_bytes)
     return at
 
@@ -39,9 +42,6 @@ def slowed(world: World, lane: Any, index: int, now: int, at: int, stream_bytes:
     if lane.rate_bps > 0:
         lane.free_ns = max(now, lane.free_ns) + sending_ns(stream_bytes, lane.rate_bps)
         at = max(at, lane.free_ns - lane.credit_ns)
-    if lane.idle_restart_ns > 0:
-        at += restart_ns(lane, now, stream_bytes)
-        lane.latest_ns = at
     if lane.jitter_ns > 0:
         at += drawn(world, lane, index) * lane.jitter_ns // CHANCES
     if lane.loss_per_billion > 0:
@@ -49,27 +49,6 @@ def slowed(world: World, lane: Any, index: int, now: int, at: int, stream_bytes:
         at += repair_ns(world, lane, index, packets)
     lane.arrives_ns = max(at, lane.arrives_ns)
     return int(lane.arrives_ns)
-
-
-@engine_step
-def restart_ns(lane: Any, now: int, stream_bytes: int) -> int:
-    """Waits for acknowledgements while the congestion window grows again (RFC 5681 section 4.1).
-
-    The window doubles with each round trip; it waits as long as a window takes less than a round
-    trip to send. Losses do not change it.
-    """
-    if now - lane.latest_ns > lane.idle_restart_ns:
-        lane.window_bytes = INITIAL_WINDOW_SEGMENTS * lane.segment_bytes
-    waited = 0
-    left = stream_bytes - lane.window_bytes
-    while left > 0:
-        gap = lane.round_trip_ns - sending_ns(lane.window_bytes, lane.link_rate_bps)
-        if gap <= 0:
-            break
-        waited += gap
-        lane.window_bytes *= 2
-        left -= lane.window_bytes
-    return int(waited)
 
 
 @engine_step

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyzer.errors import UnusableInputError
 from analyzer.replay.attempts import Attempts, Bools, Rows
+from analyzer.replay.congestion import begin_window
 from analyzer.replay.disturbance import Disturbance, Note
 from analyzer.replay.event_queue import EventQueue
 from analyzer.replay.faults import Fault, FaultKind
@@ -199,6 +200,9 @@ class PathRecovery:
         one = self.world.paths[path]
         one.is_lost = one.is_held = 0
         one.heard_ns = now_ns
+        for lane in self.world.lanes[2 * path : 2 * path + 2]:
+            lane.packets = lane.is_late = 0
+            begin_window(lane)
         self._epoch[path] += 1
 
     def _links_of(self, fault: Fault) -> list[int]:

@@ -16,7 +16,7 @@ from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.given import NOTHING_GIVEN, Given
 from analyzer.replay.link_rates import LaneRate, alike, lane_rate
-from analyzer.replay.recorder_place import round_trips
+from analyzer.replay.recorder_place import RoundTrips, round_trips
 from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
 
@@ -99,6 +99,9 @@ class RecordedLinks:
     """The part of it between recorder and target."""
     rate_to_target_bps: Int64s
     rate_from_target_bps: Int64s
+    queue_to_target_bytes: Int64s
+    queue_from_target_bytes: Int64s
+    """What lay below TCP at the sending host; 0 where acknowledgements were not seen to wait."""
     pdus: PduColumns
     values: tuple[CalibratedValue, ...]
     endpoints: tuple[Endpoints, ...] = ()
@@ -154,6 +157,7 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
         trips.target_side_ns,
         rates[0::2],
         rates[1::2],
+        *_queues(timeline, link_of, rates, trips, names, values),
         _with_readiness(pdus, rates, kinds, mtu + FRAME_BYTES, header, per_ack),
         tuple(values),
         tuple(Endpoints(str(one[0]), int(one[1]), str(one[2]), int(one[3])) for one in endpoints),
@@ -433,6 +437,50 @@ def _rates(
             )
         )
     return rates
+
+
+def _queues(
+    timeline: Timeline,
+    link_of: npt.NDArray[np.int32],
+    rates: Int64s,
+    trips: RoundTrips,
+    names: tuple[str, ...],
+    values: list[CalibratedValue],
+) -> tuple[Int64s, Int64s]:
+    """How much of a connection its hosts kept below TCP, in bytes of its stream, shape (links,) each way.
+
+    The most that passed before an acknowledgement, without what was on its way in the round trip behind the
+    recorder. All links of a side are its host's: the longest queue counts for each.
+    """
+    found = []
+    sides = trips.initiator_side_ns, trips.target_side_ns
+    for way, rate, side_ns in zip(
+        ("to_target", "from_target"), (rates[0::2], rates[1::2]), sides, strict=True
+    ):
+        queue = timeline.values("connections", f"queue_{way}_bytes", 0).astype(np.int64)
+        on_its_way = (rate * (side_ns / 8e9)).astype(np.int64)[link_of]
+        most = int(np.maximum(queue - on_its_way, 0).max(initial=0))
+        is_seen = not timeline.is_null("connections", f"queue_{way}_bytes").all()
+        rests_on = (
+            "assumed: no acknowledgement was seen"
+            if not is_seen
+            else "the most that passed between data of the other direction and its acknowledgement"
+        )
+        values.append(
+            CalibratedValue(
+                f"queue below TCP, {way.replace('_', ' ')}",
+                most,
+                "bytes",
+                rests_on,
+                # A queue that nothing filled is known only from below.
+                Confidence.MEDIUM if is_seen else Confidence.LOW,
+                float(most),
+                None,
+                f"links.queue_{way}",
+            )
+        )
+        found.append(np.full(len(names), most, np.int64))
+    return found[0], found[1]
 
 
 def _utilisation(end_ns: Int64s, sending_ns: Float64s, packet_ns: float) -> float:

@@ -77,6 +77,10 @@ class LinkModel(_Value):
     is_postpaid: bool = False
     # An acknowledgement goes back for so many packets; 0: they take no time.
     packets_per_ack: Annotated[int, Field(ge=0, le=64)] | None = None
+    # So much of a connection lies in the queue of its host's interface, below TCP, where acknowledgements of
+    # the other direction wait behind it; 0 both ways: nothing waits, and no congestion window limits.
+    queue_to_target_bytes: Annotated[int, Field(ge=0, le=1 << 34)] | None = None
+    queue_from_target_bytes: Annotated[int, Field(ge=0, le=1 << 34)] | None = None
     # What TCP adds to every connection on the link.
     jitter_ns: Annotated[int, Field(ge=0, le=10**11)] = 0
     loss_per_billion: Annotated[int, Field(ge=0, le=LOSS_UNIT // 10)] = 0
@@ -91,6 +95,8 @@ class LinkModel(_Value):
             "header_in_mtu_bytes": 52,
             "bucket_bytes": 0,
             "packets_per_ack": 0,
+            "queue_to_target_bytes": 0,
+            "queue_from_target_bytes": 0,
         }
         return self.model_copy(
             update={name: value for name, value in usual.items() if getattr(self, name) is None}

@@ -56,7 +56,10 @@ class _Table(BaseModel):
 
 
 class LinkTable(_Table):
-    """One link, as in the capture where nothing is given; ``rate`` and ``delay`` (one way) mean both ways."""
+    """One link, as in the capture where nothing is given.
+
+    ``rate``, ``delay`` (one way) and ``queue`` mean both ways.
+    """
 
     rate: Rate | None = None
     rate_to_target: Rate | None = None
@@ -69,6 +72,9 @@ class LinkTable(_Table):
     bucket: Size | None = None
     postpaid: bool | None = None
     packets_per_ack: int | None = None
+    queue: Size | None = None
+    queue_to_target: Size | None = None
+    queue_from_target: Size | None = None
     jitter: Time | None = None
     loss: Share | None = None
     window: Size | None = None
@@ -89,9 +95,9 @@ class LinkTable(_Table):
         }
         found = {field: getattr(self, name) for name, field in names.items()}
         for way in ("to", "from"):
-            rate, delay = getattr(self, f"rate_{way}_target"), getattr(self, f"delay_{way}_target")
-            found[f"rate_{way}_target_bps"] = self.rate if rate is None else rate
-            found[f"delay_{way}_target_ns"] = self.delay if delay is None else delay
+            for name, unit in (("rate", "bps"), ("delay", "ns"), ("queue", "bytes")):
+                own = getattr(self, f"{name}_{way}_target")
+                found[f"{name}_{way}_target_{unit}"] = getattr(self, name) if own is None else own
         return {name: value for name, value in found.items() if value is not None}
 
 

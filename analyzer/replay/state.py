@@ -257,18 +257,29 @@ LANE = _record(
     loss_per_billion="i8",
     round_trip_ns="i8",
     idle_restart_ns="i8",
-    window_bytes="i8",
     segment_bytes="i8",
-    link_rate_bps="i8",
-    latest_ns="i8",
     numbers_drawn="i8",
     lost="i8",
-    is_plain="i8",
+    queue_packets="i8",
+    packets="i8",
+    acknowledged="i8",
+    window_segments="i8",
+    used_up_until="i8",
+    counted="i8",
+    least_round_trip_ns="i8",
+    is_past_slow_start="i1",
+    is_late="i1",
+    is_windowed="i1",
+    is_plain="i1",
 )
 """One direction of a connection: what TCP adds to its link.
 
 ``rate_bps`` with ``credit_ns`` is the most that its window lets through; nothing arrives before
-``arrives_ns``, which the bytes before it set. ``is_plain`` where none of this limits.
+``arrives_ns``, which the bytes before it set. Where it ``is_windowed``, at most ``queue_packets`` lie below
+TCP, and of the first ``packets`` written so many are ``acknowledged``; the congestion window is as large as
+the flow needs while those below ``used_up_until`` return. ``counted`` are late round trips during slow start,
+acknowledgements behind it. ``is_late`` where the latest packet left behind its time on the link.
+``is_plain`` where none of this limits.
 """
 
 NEXUS = _record(
@@ -338,6 +349,10 @@ its connections. ``first_member`` is the number of the first.
 MEMBER = _record(outstanding="i8", outstanding_bytes="i8", value="i8", is_usable="i1")
 """What a policy may see of a member of its scope (``policies.interface.PathStates``)."""
 
+ENTERED, LEFT = np.int64(0), np.int64(1)
+FLIGHTS = np.int64(1 << 10)
+"""So many packets of a direction are remembered. A window that has grown so far limits no more."""
+
 USAGE_BINS = 512
 FIRST_BIN_NS = 1 << 10
 
@@ -375,7 +390,8 @@ class World(NamedTuple):
     """All that one replay works on: arrays of the records above, shape (entities,).
 
     ``lanes`` has two rows for each path, the one towards the target first; ``task_sets`` one for each
-    logical unit, or one for each logical unit and nexus.
+    logical unit, or one for each logical unit and nexus. ``flights`` has shape (lanes, 2, FLIGHTS): when the
+    latest packets of each entered the queue below TCP, and left it.
 
     ``attentions`` has shape (nexuses, logical units): whether a unit attention awaits the next command.
     ``members`` has shape (scopes, members of a scope), ``memory`` (scopes, words of the policy) and
@@ -390,6 +406,7 @@ class World(NamedTuple):
     paths: Any
     links: Any
     lanes: Any
+    flights: Int64s
     nexuses: Any
     arrived: Int64s
     devices: Any

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from analyzer.replay.agreements import Agreement, renegotiated
 from analyzer.replay.bonds import bond_link, further_connection, striped
-from analyzer.replay.connections import INITIAL_WINDOW_SEGMENTS
+from analyzer.replay.congestion import begin_window
 from analyzer.replay.recorded_links import DEFAULT_MTU_BYTES, Endpoints, RecordedLinks
 from analyzer.replay.scenario import BondMode, LinkModel, OptionValue, Scenario, path_values
 from analyzer.replay.state import (
     DEVICE,
+    FLIGHTS,
     GATES,
     LANE,
     LINK,
@@ -200,6 +201,8 @@ def _link(scenario: Scenario, place: int, recorded: RecordedLinks, link: int) ->
         "header_in_mtu_bytes": int(recorded.header_bytes[link]),
         "bucket_bytes": int(recorded.bucket_bytes[link]),
         "packets_per_ack": int(recorded.packets_per_ack[link]),
+        "queue_to_target_bytes": int(recorded.queue_to_target_bytes[link]),
+        "queue_from_target_bytes": int(recorded.queue_from_target_bytes[link]),
     }
     return given.model_copy(
         update={name: value for name, value in found.items() if getattr(given, name) is None}
@@ -253,10 +256,10 @@ def lane_records(network: Network, scenario: Scenario) -> Any:
     for place, path in enumerate(network.paths):
         model = network.links[path.link]
         round_trip_ns = (model.delay_to_target_ns or 0) + (model.delay_from_target_ns or 0)
-        for lane, link_rate in (
-            (made[2 * place], model.rate_to_target_bps or 0),
-            (made[2 * place + 1], model.rate_from_target_bps or 0),
-        ):
+        rates = model.rate_to_target_bps or 0, model.rate_from_target_bps or 0
+        queues = model.queue_to_target_bytes or 0, model.queue_from_target_bytes or 0
+        is_windowed = (any(queues) and all(rates)) or model.idle_restart_ns > 0
+        for lane, link_rate, queue_bytes in zip(made[2 * place : 2 * place + 2], rates, queues, strict=True):
             if model.window_bytes and round_trip_ns:
                 lane.rate_bps = max(1, model.window_bytes * 8_000_000_000 // round_trip_ns)
                 lane.credit_ns = round_trip_ns
@@ -268,11 +271,12 @@ def lane_records(network: Network, scenario: Scenario) -> Any:
             lane.idle_restart_ns = model.idle_restart_ns
             lane.round_trip_ns = round_trip_ns
             lane.segment_bytes = _segment_bytes(model)
-            lane.window_bytes = INITIAL_WINDOW_SEGMENTS * _segment_bytes(model)
-            lane.link_rate_bps = link_rate
-            lane.is_plain = not (
-                lane.rate_bps or lane.jitter_ns or lane.loss_per_billion or lane.idle_restart_ns
-            )
+            lane.is_windowed = is_windowed
+            lane.queue_packets = min(FLIGHTS, max(1, queue_bytes // _segment_bytes(model)))
+            lane.is_plain = not (lane.rate_bps or lane.jitter_ns or lane.loss_per_billion or lane.is_windowed)
+            begin_window(lane)
+            if not (path.agreement.is_opening_seen or lane.idle_restart_ns):
+                lane.window_segments = FLIGHTS
     return made
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 JSON_LIMIT_BYTES = 16 << 20
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class TableFolder:

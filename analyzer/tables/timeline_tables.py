@@ -149,6 +149,21 @@ CONNECTIONS = Table(
             null=NULL_NOT_SEEN,
         ),
         Column(
+            "queue_to_target_bytes",
+            "int64",
+            "Most bytes towards the target that passed between data of the target and its acknowledgement: "
+            "what waited for the link at the initiator, below TCP.",
+            unit="bytes",
+            null=NULL_NOT_SEEN,
+        ),
+        Column(
+            "queue_from_target_bytes",
+            "int64",
+            "The same from the target: what passed between data of the initiator and its acknowledgement.",
+            unit="bytes",
+            null=NULL_NOT_SEEN,
+        ),
+        Column(
             "largest_segment_bytes",
             "int64",
             "Largest TCP payload of one recorded packet.",

@@ -37,6 +37,7 @@ from analyzer.timeline.order_statistics import OrderStatistics
 from analyzer.timeline.sessions import CAPTURE_ENDED, LOGOUT, Connection, Session
 
 ROUND_TRIPS = ("rtt_ns_min", "target_side_rtt_ns_min", "initiator_side_rtt_ns_min")
+QUEUES = ("queue_to_target_bytes", "queue_from_target_bytes")
 
 
 def session_parameters(session: Session) -> dict[str, dict[str, str]]:
@@ -139,6 +140,10 @@ def _as_json(parameters: list[dict[str, dict[str, str]]]) -> list[str]:
     return [texts[id(keys)] for keys in parameters]
 
 
+def _null_where_negative(values: npt.NDArray[np.int64]) -> np.ma.MaskedArray:
+    return np.ma.MaskedArray(values, mask=values < 0)
+
+
 def _null_where_zero(values: npt.NDArray[np.int64]) -> np.ma.MaskedArray:
     return np.ma.MaskedArray(values, mask=values == 0)
 
@@ -169,6 +174,7 @@ def connection_table(identities: Identities, decoded: DecodedCapture) -> pa.Tabl
             "retransmitted_segments": columns.retransmitted_segments,
             "lost_bytes": columns.lost_bytes,
             **{name: _null_where_zero(getattr(columns, name)) for name in ROUND_TRIPS},
+            **{name: _null_where_negative(getattr(columns, name)) for name in QUEUES},
             "largest_segment_bytes": columns.largest_segment_bytes,
         }
     )

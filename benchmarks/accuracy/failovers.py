@@ -8,7 +8,7 @@ replayed at several moments around the measured one: their median is the predict
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +55,8 @@ MEASURED = {
 }
 """The figures of a failover, by what they are called in measured runs. Times are ms behind the fault."""
 TIMES = ("first", "last", "slowest")
+COMPLETIONS = ("first", "last")
+"""Of affected commands: what the project promises of failovers."""
 BOUNDS_PERCENT = {"iops": 15.0, "affected": 25.0, "first": 25.0, "last": 25.0, "slowest": 25.0}
 
 
@@ -84,10 +86,9 @@ class FailoverPrediction:
         low, high = min(self.figures[name]) - apart, max(self.figures[name]) + apart
         return low <= self.measured(name) <= high
 
-    @property
-    def is_kept(self) -> bool:
-        """Whether every figure keeps its bound."""
-        return all(abs(self.error(name)) <= bound for name, bound in BOUNDS_PERCENT.items())
+    def keeps(self, names: Iterable[str] = BOUNDS_PERCENT) -> bool:
+        """Whether each of these figures keeps its bound."""
+        return all(abs(self.error(name)) <= BOUNDS_PERCENT[name] for name in names)
 
 
 def failovers_from(source: Run, timeline: Timeline, runs: Sequence[Run]) -> tuple[FailoverPrediction, ...]:

@@ -65,6 +65,21 @@ def test_rates_buckets_and_depth_of_a_shipped_recording(recording):
     assert all(value["rests_on"] and value["confidence"] for value in values.values())
 
 
+def test_what_hosts_keep_below_tcp_is_found_and_can_be_given(recording):
+    """A hundred packets of reads lay in the target's queue: 31 ms on the fast link, 125 on the slow one."""
+    outcome, values = calibration_of(recording)
+    below = {way: values[f"queue below TCP, {way} target"] for way in ("to", "from")}
+    assert below["from"]["value"] == pytest.approx(102 * 1448, rel=0.01)
+    assert 40 * 1448 < below["to"]["value"] < below["from"]["value"]
+    assert (below["from"]["confidence"], below["from"]["key"]) == ("medium", "links.queue_from_target")
+    assert any("Acknowledgements wait" in said for said in outcome.manifest["assumptions"])
+    nothing = {"queue_to_target_bytes": 0, "queue_from_target_bytes": 0}
+    free = analyzer.replay(recording, "as-recorded", links=nothing, repeats=0)
+    assert not any("Acknowledgements wait" in said for said in free.manifest["assumptions"])
+    ended = [int(one.values("requests", "completed_ns").max()) for one in (free, outcome)]
+    assert ended[0] < ended[1]
+
+
 @pytest.mark.skipif(not WHATIF.is_dir(), reason=f"no recordings in {WHATIF}")
 @pytest.mark.parametrize("name", ["W5u-single", "W5-mpio2-rr", "W6-single", "W9-single", "W3-mcs2-rr"])
 def test_rates_and_depth_of_more_recordings(name):

@@ -21,7 +21,7 @@ MCS = "mcs-2conn-rr-tgt"
 NOTHING = np.zeros(0, np.int64)
 NO_LINKS = RecordedLinks(
     *((), NOTHING.astype(np.int32)),
-    *(NOTHING,) * 9,
+    *(NOTHING,) * 11,
     PduColumns(*(NOTHING,) * 12),
     (),
 )

@@ -122,7 +122,12 @@ def test_no_request_is_ever_lost(data):
     if "xmcs" in words and words.startswith("mpio"):
         links = 2
     link = ideal_link(
-        data.draw(st.sampled_from([0, 10_000_000, 10**9])), data.draw(st.sampled_from([0, 50_000, 5_000_000]))
+        data.draw(st.sampled_from([0, 10_000_000, 10**9])),
+        data.draw(st.sampled_from([0, 50_000, 5_000_000])),
+        mtu_bytes=data.draw(st.sampled_from([1500, 1 << 20])),
+        queue_to_target_bytes=data.draw(st.sampled_from([0, 0, 30_000])),
+        queue_from_target_bytes=data.draw(st.sampled_from([0, 0, 150_000])),
+        idle_restart_ns=data.draw(st.sampled_from([0, 0, 10**8])),
     )
     disturbed(
         data.draw(workloads(hosts)),
@@ -136,4 +141,5 @@ def test_no_request_is_ever_lost(data):
         is_initial_r2t=data.draw(st.booleans()),
         immediate_bytes=data.draw(st.sampled_from([0, 8192])),
         first_burst_bytes=65536,
+        is_opening_seen=data.draw(st.booleans()),
     )

@@ -24,6 +24,8 @@ LINKS = st.builds(
     packets_per_ack=st.sampled_from([0, 2]),
     jitter_ns=st.sampled_from([0, 0, 70_000]),
     loss_per_billion=st.sampled_from([0, 0, 1_000_000]),
+    queue_to_target_bytes=st.sampled_from([0, 0, 1, 30_000]),
+    queue_from_target_bytes=st.sampled_from([0, 0, 150_000]),
     window_bytes=st.sampled_from([0, 0, 65536]),
     idle_restart_ns=st.sampled_from([0, 0, 1_000_000]),
 )

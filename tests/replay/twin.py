@@ -17,6 +17,9 @@ from tests.replay.played import ideal_link, played
 
 LINKS = (
     ideal_link(40_000_000, 10_000, bucket_bytes=2000, jitter_ns=50_000, mtu_bytes=1500, packets_per_ack=2),
+    ideal_link(
+        20_000_000, 5_000, mtu_bytes=1500, queue_to_target_bytes=9_000, queue_from_target_bytes=90_000
+    ),
     ideal_link(10_000_000, 300_000, is_postpaid=True, loss_per_billion=2_000_000, idle_restart_ns=10**7),
 )
 WORDS = (

@@ -33,7 +33,7 @@ PACKETS = {"command_packet", "response_packet", "packet", "file_index"}
 # What only packets tell, or what only a capture file has.
 ONLY_ON_THE_WIRE = {
     *("packets", "rtt_ns_min", "target_side_rtt_ns_min", "initiator_side_rtt_ns_min"),
-    *("largest_segment_bytes", "retransmitted_segments"),
+    *("largest_segment_bytes", "retransmitted_segments", "queue_to_target_bytes", "queue_from_target_bytes"),
 }
 
 
