@@ -9,7 +9,7 @@ from analyzer.replay.calibrated import Confidence
 from analyzer.replay.failover import Failover
 from analyzer.replay.scenario import BondMode, Pacing, Scenario
 from analyzer.replay.state import NONE, SIMPLE
-from analyzer.replay.topology import Network, servers_of
+from analyzer.replay.topology import Network, holds_acknowledgements, servers_of
 from analyzer.replay.workload import Workload
 
 HIDDEN_SHARE = 0.05
@@ -147,13 +147,10 @@ def _about_links(scenario: Scenario, network: Network) -> list[str]:
     said = "Links do not fail" if not scenario.faults else "Links fail as told"
     said += ", and lost packets cost a repair each but no rate" if has_loss else ", and TCP loses nothing"
     found = [said + ("." if has_acknowledgements else "; its acknowledgements take no time on the links.")]
-    queue_bytes = max(
-        max(link.queue_to_target_bytes or 0, link.queue_from_target_bytes or 0) for link in network.links
-    )
-    if queue_bytes:
+    if any(holds_acknowledgements(link) for link in network.links):
         found.append(
-            f"Acknowledgements wait behind data of the other direction (up to {queue_bytes / 1000:.0f} kB of "
-            "it lie in the queue of a host), and a sender whose congestion window is used up waits for them."
+            "Acknowledgements wait behind data of the other direction that lies in the queue of a host, and "
+            "a sender whose congestion window is used up waits for them."
         )
     found.append("An initiator writes to a connection first in, first out: commands wait behind data.")
     if scenario.bond_mode is BondMode.BALANCE_RR:

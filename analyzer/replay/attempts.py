@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from analyzer.replay.congestion import advance, held_until_ns
 from analyzer.replay.connections import send
 from analyzer.replay.event_queue import (
     FREE,
@@ -25,6 +26,7 @@ from analyzer.replay.event_queue import (
     SLOT_MASK,
     EventQueue,
     grown,
+    mark,
     post,
 )
 from analyzer.replay.initiator import next_of_list
@@ -33,6 +35,7 @@ from analyzer.replay.state import (
     CONNECTION_READS,
     DATA_DUE,
     DEPTH,
+    END,
     FAILED,
     FAR_NS,
     GATE_TIMEOUT,
@@ -128,15 +131,17 @@ class Attempts:
             self._put(events.at_ns[~is_dropped], events.key[~is_dropped])
             self._free(events.slot[is_dropped])
 
-    def post(self, entries: Iterable[tuple[int, int, int, int, int]]) -> None:
-        """Put events (time, kind, subject, value, number) into the queue."""
+    def post(self, entries: Iterable[tuple[int, ...]]) -> None:
+        """Put events (time, kind, subject, value, number, and position if there is one) into the queue."""
         posted = list(entries)
         while self.queue.counters[FREE] < len(posted):
             if len(self.queue.at_ns) >= MAX_SLOTS:
                 raise RuntimeError(f"more than {MAX_SLOTS} events are due")
             self.queue = grown(self.queue, min(MAX_SLOTS, 2 * len(self.queue.at_ns)))
-        for at_ns, kind, subject, value, number in posted:
+        for at_ns, kind, subject, value, number, *position in posted:
             post(self.queue, int(at_ns), kind, int(subject), int(value), int(number))
+            if position:
+                mark(self.queue, position[0])
 
     def drain(self) -> bool:
         """Take out what waits for a link that never came back. Whether anything else is left."""
@@ -151,6 +156,7 @@ class Attempts:
         for direction in (2 * link, 2 * link + 1):
             if self.world.links[direction].halted_ns == NEVER:
                 self.world.links[direction].halted_ns = now_ns
+        self._let_enter(link, now_ns)
         events = self.events()
         is_on_it = self._is_on(events, link) & (events.at_ns < FAR_NS)
         self._put(np.where(is_on_it, events.at_ns + FAR_NS, events.at_ns), events.key)
@@ -172,14 +178,15 @@ class Attempts:
         for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
             for lane in self.world.lanes[2 * path : 2 * path + 2]:
                 lane.arrives_ns += shift if lane.arrives_ns > at_ns - shift else 0
-            flights = self.world.flights[2 * path : 2 * path + 2]
-            flights[flights > at_ns - shift] += shift
+            times = self.world.flights[2 * path : 2 * path + 2, :END]
+            times[times > at_ns - shift] += shift
         events = self.events()
         is_waiting = self._is_on(events, link) & (events.at_ns >= FAR_NS)
         self._put(np.where(is_waiting, events.at_ns - FAR_NS + shift, events.at_ns), events.key)
 
     def rescale(self, link: int, now_ns: int, factor: float, more_delay_ns: int) -> None:
         """Change rate and delay of both directions of a link, for what is under way too."""
+        self._let_enter(link, now_ns)
         events = self.events()
         at_ns = events.at_ns.copy()
         for direction in (2 * link, 2 * link + 1):
@@ -196,30 +203,42 @@ class Attempts:
                 one.free_ns = max(now_ns, int(one.free_ns))
                 one.free_ns += int((int(one.free_ns) - now_ns) * more)
                 for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
-                    flights = self.world.flights[2 * path + direction % 2]
-                    late = np.maximum(0, flights - now_ns)
-                    flights += np.rint(late * more).astype(np.int64)
+                    times = self.world.flights[2 * path + direction % 2, :END]
+                    times += np.rint(np.maximum(0, times - now_ns) * more).astype(np.int64)
             one.tail_owner = NONE
             one.delay_ns = max(0, int(one.delay_ns) + more_delay_ns)
         self._put(at_ns, events.key)
+
+    def _let_enter(self, link: int, now_ns: int) -> None:
+        """What TCP has let out by now is on the link."""
+        for path in np.flatnonzero(self.world.paths.link_to == 2 * link):
+            advance(self.world, np.int64(path), np.int64(now_ns))
 
     def _is_on(self, events: Events, link: int) -> Bools:
         paths = np.flatnonzero(self.world.paths.link_to == 2 * link)
         found: Bools = np.isin(events.kind, ON_A_LINK) & np.isin(events.path, paths)
         return found
 
-    def carry(self, path: int, direction: np.int64, now_ns: int) -> int:
+    def carry(self, path: int, direction: np.int64, now_ns: int) -> tuple[int, int]:
         """Write a PDU without data to a path; gives when it is read, behind all that was written before.
 
         ``direction`` is NOTHING or FROM_TARGET. What a link that is down would hold up counts as carried:
-        whoever waits for it is told otherwise when that connection is lost.
+        whoever waits for it is told otherwise when that connection is lost. With the time comes what
+        ``held_until_ns`` has to be asked by then, 0 for nothing.
         """
         header_bytes = np.int64(self.world.paths[path].header_bytes)
         at_ns = int(send(self.world, np.int64(path), direction, np.int64(now_ns), header_bytes, NOTHING))
         if at_ns < FAR_NS:
-            return at_ns
+            lane = self.world.lanes[2 * path + direction]
+            return at_ns, int(lane.written_bytes) if lane.is_windowed else 0
         halted_ns = int(self.world.links[int(self.world.paths[path].link_to)].halted_ns)
-        return at_ns - int(FAR_NS) - halted_ns + now_ns
+        return at_ns - int(FAR_NS) - halted_ns + now_ns, 0
+
+    def held_until_ns(self, path: int, direction: np.int64, position: int, now_ns: int) -> int:
+        """When the bytes before ``position`` are there; ``now_ns`` where they are, or the link is down."""
+        if self.world.links[int(self.world.paths[path].link_to)].halted_ns != NEVER:
+            return now_ns
+        return int(held_until_ns(self.world, np.int64(path), direction, np.int64(position), np.int64(now_ns)))
 
     # Commands
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.replay.compiled import engine_function, engine_step
-from analyzer.replay.congestion import let_out
+from analyzer.replay.congestion import fill_last, write
+from analyzer.replay.event_queue import EventQueue, mark, post
 from analyzer.replay.state import FAR_NS, SEED, World
 from analyzer.replay.wire import sending_ns, transmit
 
@@ -30,10 +31,34 @@ def send(world: World, path: int, from_target: int, now: int, stream_bytes: int,
     lane = world.lanes[2 * path + from_target]
     if not lane.is_plain and at < FAR_NS:
         if lane.is_windowed:
-            packets = world.links[direction].packets - packets
-            at = let_out(world, path, from_target, now, at, packets, stream_bytes)
+            if world.links[direction].packets > packets:
+                at = write(world, path, from_target, now, at, stream_bytes)
+            else:
+                at = fill_last(world, path, from_target, now, at, stream_bytes)
         at = slowed(world, lane, 2 * path + from_target, now, at, stream_bytes)
     return at
+
+
+@engine_function
+def deliver(
+    world: World,
+    queue: EventQueue,
+    path: int,
+    from_target: int,
+    now: int,
+    stream_bytes: int,
+    data_bytes: int,
+    kind: int,
+    request: int,
+    value: int,
+    number: int,
+) -> None:
+    """Write bytes to one direction of a connection, and post what happens when the last of them is read."""
+    at = send(world, path, from_target, now, stream_bytes, data_bytes)
+    post(queue, at, kind, request, value, number)
+    lane = world.lanes[2 * path + from_target]
+    if lane.is_windowed and at < FAR_NS:
+        mark(queue, lane.written_bytes)
 
 
 @engine_step

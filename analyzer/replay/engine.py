@@ -9,8 +9,9 @@ event.
 from __future__ import annotations
 
 from analyzer.replay.compiled import engine_function, engine_step, int64
+from analyzer.replay.congestion import held_until_ns
 from analyzer.replay.devices import task_set_turn
-from analyzer.replay.event_queue import FREE, SIZE, EventQueue, take
+from analyzer.replay.event_queue import FREE, SIZE, EventQueue, mark, post, take
 from analyzer.replay.initiator import (
     answer_r2t,
     ask_next,
@@ -85,6 +86,8 @@ def run_events(
         request = queue.subject[slot]
         value = queue.value[slot]
         number = queue.number[slot]
+        if queue.position[slot] > 0 and is_held(world, queue, now, kind, request, slot):
+            continue
         note_event(world, now, kind, request)
         if kind == STATUS_ARRIVES:
             take_status(rules, world, queue, now, request, value)
@@ -117,6 +120,18 @@ def run_events(
         if world.counters[CALL] != NONE:
             return CALLED
     return ENDED
+
+
+@engine_step
+def is_held(world: World, queue: EventQueue, now: int, kind: int, request: int, slot: int) -> bool:
+    """Whether TCP has not let out yet what an event waits for; it then is due later."""
+    from_target = int64(kind in (STATUS_ARRIVES, R2T_ARRIVES))
+    position = queue.position[slot]
+    at = held_until_ns(world, int64(world.progress[request].path), from_target, position, now)
+    if at > now:
+        post(queue, at, kind, request, queue.value[slot], queue.number[slot])
+        mark(queue, position)
+    return bool(at > now)
 
 
 @engine_step

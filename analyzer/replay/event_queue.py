@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analyzer.replay.compiled import engine_function
+from analyzer.replay.compiled import engine_function, engine_step
 
 Int64s = npt.NDArray[np.int64]
 
@@ -29,8 +29,9 @@ class EventQueue(NamedTuple):
     """Arrays of shape (capacity,) but for ``counters`` (3,): events held, events ever posted, free slots.
 
     ``at_ns`` and ``key`` are the heap; a key packs kind, sequence and slot. ``free`` is a stack of free
-    slots; ``subject``, ``value`` and ``number`` are what the event in a slot carries. A slot may be
-    kept out of the heap for later; ``next_kept`` chains such slots.
+    slots; ``subject``, ``value`` and ``number`` are what the event in a slot carries, ``position`` the bytes
+    of a connection that it waits for, 0 for none. A slot may be kept out of the heap for later;
+    ``next_kept`` chains such slots.
     """
 
     at_ns: Int64s
@@ -39,6 +40,7 @@ class EventQueue(NamedTuple):
     subject: Int64s
     value: Int64s
     number: Int64s
+    position: Int64s
     next_kept: Int64s
     counters: Int64s
 
@@ -48,16 +50,16 @@ def empty_queue(capacity: int) -> EventQueue:
     if not 0 < capacity <= MAX_SLOTS:
         raise ValueError(f"a queue of {capacity} events; at most {MAX_SLOTS}")
     free = np.arange(capacity - 1, -1, -1, dtype=np.int64)
-    at_ns, key, subject, value, number, next_kept = (np.zeros(capacity, np.int64) for _ in range(6))
+    at_ns, key, subject, value, number, position, next_kept = (np.zeros(capacity, np.int64) for _ in range(7))
     counters = np.array([0, 0, capacity], np.int64)
-    return EventQueue(at_ns, key, free, subject, value, number, next_kept, counters)
+    return EventQueue(at_ns, key, free, subject, value, number, position, next_kept, counters)
 
 
 def grown(queue: EventQueue, capacity: int) -> EventQueue:
     """The same events in a larger queue."""
     larger = empty_queue(capacity)
     held = len(queue.at_ns)
-    for name in ("at_ns", "key", "subject", "value", "number", "next_kept"):
+    for name in ("at_ns", "key", "subject", "value", "number", "position", "next_kept"):
         getattr(larger, name)[:held] = getattr(queue, name)
     free = int(queue.counters[FREE])
     added = capacity - held
@@ -76,6 +78,7 @@ def post(queue: EventQueue, at_ns: int, kind: int, subject: int, value: int, num
     queue.subject[slot] = subject
     queue.value[slot] = value
     queue.number[slot] = number
+    queue.position[slot] = 0
     key = (kind << KIND_SHIFT) | (counters[SEQUENCE] << SLOT_BITS) | slot
     counters[SEQUENCE] += 1
     place = counters[SIZE]
@@ -90,6 +93,12 @@ def post(queue: EventQueue, at_ns: int, kind: int, subject: int, value: int, num
         place = above
     queue.at_ns[place] = at_ns
     queue.key[place] = key
+
+
+@engine_step
+def mark(queue: EventQueue, position: int) -> None:
+    """The event that was posted last waits for the bytes before ``position`` of its connection."""
+    queue.position[queue.free[queue.counters[FREE]]] = position
 
 
 @engine_function

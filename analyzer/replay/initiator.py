@@ -7,7 +7,7 @@ connection in the order in which they are due (RFC 7143 section 4.2.5.1: all of 
 from __future__ import annotations
 
 from analyzer.replay.compiled import engine_function, engine_step, int64
-from analyzer.replay.connections import send
+from analyzer.replay.connections import deliver
 from analyzer.replay.event_queue import EventQueue, post
 from analyzer.replay.policies.interface import (
     Choose,
@@ -230,23 +230,22 @@ def send_command(world: World, queue: EventQueue, now: int, request: int) -> Non
         unsolicited = min(path.first_burst_bytes, asked.write_bytes) - immediate
     done.received_bytes = immediate
     done.granted_bytes = immediate
-    post(
-        queue, send_data(world, int64(done.path), now, immediate), COMMAND_ARRIVES, request, NOTHING, NOTHING
-    )
+    send_data(world, queue, now, request, immediate, COMMAND_ARRIVES, NOTHING)
     if unsolicited > 0:
         done.granted_bytes += unsolicited
         done.sequences = 1
-        at = send_data(world, int64(done.path), now, unsolicited)
-        post(queue, at, DATA_ARRIVES, request, unsolicited, NOTHING)
+        send_data(world, queue, now, request, unsolicited, DATA_ARRIVES, unsolicited)
 
 
 @engine_step
-def send_data(world: World, path: int, now: int, data_bytes: int) -> int:
-    """Write PDUs with ``data_bytes`` of data to the connection; gives when they are at the target."""
+def send_data(
+    world: World, queue: EventQueue, now: int, request: int, data_bytes: int, kind: int, value: int
+) -> None:
+    """Write PDUs with ``data_bytes`` of data to the connection; ``kind`` happens when the target has them."""
+    path = int64(world.progress[request].path)
     by = world.paths[path]
     stream = pdu_stream_bytes(data_bytes, by.write_segment_bytes, by.header_bytes, by.digest_bytes)
-    at: int = send(world, path, NOTHING, now, stream, data_bytes)
-    return at
+    deliver(world, queue, path, NOTHING, now, stream, data_bytes, kind, request, value, NOTHING)
 
 
 @engine_step
@@ -263,8 +262,7 @@ def answer_r2t(world: World, queue: EventQueue, now: int, request: int, burst_by
 @engine_step
 def send_solicited(world: World, queue: EventQueue, now: int, request: int, burst_bytes: int) -> None:
     """Send one sequence of Data-Out PDUs."""
-    at = send_data(world, int64(world.progress[request].path), now, burst_bytes)
-    post(queue, at, DATA_ARRIVES, request, burst_bytes, NOTHING)
+    send_data(world, queue, now, request, burst_bytes, DATA_ARRIVES, burst_bytes)
 
 
 @engine_step

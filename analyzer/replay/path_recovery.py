@@ -150,10 +150,22 @@ class PathRecovery:
         def acts(at_ns: int) -> None:
             if effect is not None:
                 effect(at_ns)
-            self.at(self.attempts.carry(path, FROM_TARGET, at_ns) + READ_BEHIND_NS, answered)
+            self._carry(path, FROM_TARGET, at_ns, answered)
 
-        arrives_ns = self.attempts.carry(path, NOTHING, now_ns) + READ_BEHIND_NS
-        self.at(arrives_ns, lambda at_ns: self.at(at_ns + taken_ns(), acts))
+        self._carry(path, NOTHING, now_ns, lambda at_ns: self.at(at_ns + taken_ns(), acts))
+
+    def _carry(self, path: int, direction: np.int64, now_ns: int, read: Callable[[int], None]) -> None:
+        """Write a PDU without data to a path; ``read`` is called when it is read at the other end."""
+        due_ns, position = self.attempts.carry(path, direction, now_ns)
+
+        def arrives(at_ns: int) -> None:
+            held_ns = self.attempts.held_until_ns(path, direction, position, at_ns) if position else at_ns
+            if held_ns > at_ns:
+                self.at(held_ns, arrives)
+            else:
+                self.at(at_ns + READ_BEHIND_NS, read)
+
+        self.at(due_ns, arrives)
 
     def _link(self, path: int) -> int:
         return int(self.world.paths[path].link_to) // 2
@@ -201,7 +213,7 @@ class PathRecovery:
         one.is_lost = one.is_held = 0
         one.heard_ns = now_ns
         for lane in self.world.lanes[2 * path : 2 * path + 2]:
-            lane.packets = lane.is_late = 0
+            lane.packets = lane.is_late = lane.unsent_bytes = lane.sent_bytes = lane.written_bytes = 0
             begin_window(lane)
         self._epoch[path] += 1
 

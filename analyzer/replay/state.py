@@ -261,6 +261,10 @@ LANE = _record(
     numbers_drawn="i8",
     lost="i8",
     queue_packets="i8",
+    written_bytes="i8",
+    unsent_bytes="i8",
+    sent_bytes="i8",
+    entered_ns="i8",
     packets="i8",
     acknowledged="i8",
     window_segments="i8",
@@ -275,9 +279,10 @@ LANE = _record(
 """One direction of a connection: what TCP adds to its link.
 
 ``rate_bps`` with ``credit_ns`` is the most that its window lets through; nothing arrives before
-``arrives_ns``, which the bytes before it set. Where it ``is_windowed``, at most ``queue_packets`` lie below
-TCP, and of the first ``packets`` written so many are ``acknowledged``; the congestion window is as large as
-the flow needs while those below ``used_up_until`` return. ``counted`` are late round trips during slow start,
+``arrives_ns``, which the bytes before it set. Where it ``is_windowed``, of the ``written_bytes`` the first
+``sent_bytes`` have entered the queue below TCP as ``packets``, the latest at ``entered_ns``; at most
+``queue_packets`` lie there, and so many are ``acknowledged``. While those below ``used_up_until`` come back
+the congestion window limits, and grows. ``counted`` are late round trips during slow start,
 acknowledgements behind it. ``is_late`` where the latest packet left behind its time on the link.
 ``is_plain`` where none of this limits.
 """
@@ -349,7 +354,8 @@ its connections. ``first_member`` is the number of the first.
 MEMBER = _record(outstanding="i8", outstanding_bytes="i8", value="i8", is_usable="i1")
 """What a policy may see of a member of its scope (``policies.interface.PathStates``)."""
 
-ENTERED, LEFT = np.int64(0), np.int64(1)
+ENTERED, LEFT, END = np.int64(0), np.int64(1), np.int64(2)
+FLIGHT_FACTS = 3
 FLIGHTS = np.int64(1 << 10)
 """So many packets of a direction are remembered. A window that has grown so far limits no more."""
 
@@ -390,8 +396,8 @@ class World(NamedTuple):
     """All that one replay works on: arrays of the records above, shape (entities,).
 
     ``lanes`` has two rows for each path, the one towards the target first; ``task_sets`` one for each
-    logical unit, or one for each logical unit and nexus. ``flights`` has shape (lanes, 2, FLIGHTS): when the
-    latest packets of each entered the queue below TCP, and left it.
+    logical unit, or one for each logical unit and nexus. ``flights`` has shape (lanes, 3, FLIGHTS): when the
+    latest packets of each entered the queue below TCP, when they left it, and the byte behind them.
 
     ``attentions`` has shape (nexuses, logical units): whether a unit attention awaits the next command.
     ``members`` has shape (scopes, members of a scope), ``memory`` (scopes, words of the policy) and

@@ -8,7 +8,7 @@ and tgt do; blocking, as istgt does; refusing what comes too late, as SPDK does;
 from __future__ import annotations
 
 from analyzer.replay.compiled import engine_function, engine_step, int64
-from analyzer.replay.connections import send
+from analyzer.replay.connections import deliver
 from analyzer.replay.devices import enter, has_room, leave, next_of_device, serve_if_whole
 from analyzer.replay.event_queue import EventQueue, keep, let_go, post
 from analyzer.replay.initiator import note_episode
@@ -231,9 +231,7 @@ def send_status(world: World, queue: EventQueue, now: int, request: int, status:
     world.progress[request].stage = STAGE_REFUSED
     if path.is_lost or request >= world.counters[REQUESTS]:
         return
-    at = send(world, int64(world.progress[request].path), FROM_TARGET, now, path.header_bytes, NOTHING)
-    max_cmd_sn = world.nexuses[path.nexus].max_cmd_sn
-    post(queue, at, STATUS_ARRIVES, request, status, max_cmd_sn)
+    answered(world, queue, now, request, path.header_bytes, NOTHING, STATUS_ARRIVES, status)
 
 
 @engine_step
@@ -258,13 +256,28 @@ def send_r2ts(world: World, queue: EventQueue, now: int, request: int) -> None:
     if path.is_lost or request >= world.counters[REQUESTS]:
         return
     length = world.requests[request].write_bytes
-    max_cmd_sn = world.nexuses[path.nexus].max_cmd_sn
     while done.granted_bytes < length and done.sequences < path.max_outstanding_r2t:
         burst = min(path.max_burst_bytes, length - done.granted_bytes)
         done.granted_bytes += burst
         done.sequences += 1
-        at = send(world, int64(done.path), FROM_TARGET, now, path.header_bytes, NOTHING)
-        post(queue, at, R2T_ARRIVES, request, burst, max_cmd_sn)
+        answered(world, queue, now, request, path.header_bytes, NOTHING, R2T_ARRIVES, burst)
+
+
+@engine_function
+def answered(
+    world: World,
+    queue: EventQueue,
+    now: int,
+    request: int,
+    stream_bytes: int,
+    data_bytes: int,
+    kind: int,
+    value: int,
+) -> None:
+    """Write PDUs of a command to its connection, the last with the MaxCmdSN of now."""
+    path = int64(world.progress[request].path)
+    max_cmd_sn = world.nexuses[world.paths[path].nexus].max_cmd_sn
+    deliver(world, queue, path, FROM_TARGET, now, stream_bytes, data_bytes, kind, request, value, max_cmd_sn)
 
 
 @engine_step
@@ -321,5 +334,4 @@ def answer(world: World, queue: EventQueue, now: int, request: int) -> None:
     if stream == 0 or asked.has_own_status:
         sense_bytes = int64(asked.sense_bytes)
         stream += pdu_stream_bytes(sense_bytes, max(sense_bytes, 1), path.header_bytes, path.digest_bytes)
-    at = send(world, int64(done.path), FROM_TARGET, now, stream, read_bytes)
-    post(queue, at, STATUS_ARRIVES, request, STATUS_GOOD, world.nexuses[path.nexus].max_cmd_sn)
+    answered(world, queue, now, request, stream, read_bytes, STATUS_ARRIVES, STATUS_GOOD)

@@ -193,16 +193,10 @@ class TaskManagement:
         path_of = attempts.world.progress.path[rows].tolist()
         if is_told:
             known = int(self.failover.world.nexuses[nexus].known_max_cmd_sn)
-            attempts.post(
-                (
-                    attempts.carry(path, FROM_TARGET, now_ns),
-                    int(STATUS_ARRIVES),
-                    int(row),
-                    int(STATUS_TASK_ABORTED),
-                    known,
-                )
-                for row, path in zip(rows, path_of, strict=True)
-            )
+            for row, path in zip(rows, path_of, strict=True):
+                at_ns, position = attempts.carry(path, FROM_TARGET, now_ns)
+                status = int(STATUS_ARRIVES), int(row), int(STATUS_TASK_ABORTED)
+                attempts.post([(at_ns, *status, known, position)])
             return
         self.failover.world.attentions[nexus, device] = 1
         if effect.is_reset:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from analyzer.replay.agreements import Agreement, renegotiated
 from analyzer.replay.bonds import bond_link, further_connection, striped
-from analyzer.replay.congestion import begin_window
+from analyzer.replay.congestion import INITIAL_WINDOW_SEGMENTS, begin_window
 from analyzer.replay.recorded_links import DEFAULT_MTU_BYTES, Endpoints, RecordedLinks
 from analyzer.replay.scenario import BondMode, LinkModel, OptionValue, Scenario, path_values
 from analyzer.replay.state import (
@@ -250,6 +250,13 @@ def _segment_bytes(model: LinkModel) -> int:
     return max(1, (model.mtu_bytes or DEFAULT_MTU_BYTES) - (model.header_in_mtu_bytes or 0))
 
 
+def holds_acknowledgements(model: LinkModel) -> bool:
+    """Whether a sender may have to wait for them, which it never has for what fits into its first window."""
+    queue_bytes = max(model.queue_to_target_bytes or 0, model.queue_from_target_bytes or 0)
+    is_rated = bool(model.rate_to_target_bps and model.rate_from_target_bps)
+    return is_rated and queue_bytes > INITIAL_WINDOW_SEGMENTS * _segment_bytes(model)
+
+
 def lane_records(network: Network, scenario: Scenario) -> Any:
     """What TCP adds to both directions of each path, the one towards the target first."""
     made = records(LANE, 2 * len(network.paths))
@@ -258,7 +265,7 @@ def lane_records(network: Network, scenario: Scenario) -> Any:
         round_trip_ns = (model.delay_to_target_ns or 0) + (model.delay_from_target_ns or 0)
         rates = model.rate_to_target_bps or 0, model.rate_from_target_bps or 0
         queues = model.queue_to_target_bytes or 0, model.queue_from_target_bytes or 0
-        is_windowed = (any(queues) and all(rates)) or model.idle_restart_ns > 0
+        is_windowed = holds_acknowledgements(model) or model.idle_restart_ns > 0
         for lane, link_rate, queue_bytes in zip(made[2 * place : 2 * place + 2], rates, queues, strict=True):
             if model.window_bytes and round_trip_ns:
                 lane.rate_bps = max(1, model.window_bytes * 8_000_000_000 // round_trip_ns)

@@ -81,8 +81,12 @@ def test_an_idle_time_closes_the_window_again():
     assert second(idle_restart_ns=1_000 * MS) == pytest.approx(0.048 + 50 + 2 * 101 + 1 + 50, abs=0.1)
 
 
-@pytest.mark.parametrize("is_read", [True, False])
-def test_data_in_one_direction_alone_is_never_held_up(is_read):
+# Over limiters R2Ts of writes come a part of a packet sooner or later, and each then asks in another order.
+ONE_WAY = [(True, {}), (True, {"bucket_bytes": 2000}), (True, {"is_postpaid": True}), (False, {})]
+
+
+@pytest.mark.parametrize(("is_read", "fields"), ONE_WAY)
+def test_data_in_one_direction_alone_is_never_held_up(is_read, fields):
     """Acknowledgements come back at once, so the link is full and the window does not matter."""
     random = np.random.default_rng(5)
     length = random.integers(1, 100_000, 60)
@@ -93,13 +97,12 @@ def test_data_in_one_direction_alone_is_never_held_up(is_read):
         predecessor=np.where(np.arange(60) < 7, -1, np.arange(60) - 7),
     )
     agreed = {"is_opening_seen": True, "read_segment_bytes": 65536, "write_segment_bytes": 8192}
-    for fields in ({}, {"bucket_bytes": 2000}, {"is_postpaid": True}):
-        plain, windowed = (
-            spans(played(workload, "mcs:2/round-robin", (ideal_link(**PACKET, **fields, **queue),), **agreed))
-            for queue in ({}, DEEP)
-        )
-        # What the small PDUs of the other direction wait for is less than a packet.
-        assert windowed == pytest.approx(plain, abs=1.0)
+    plain, windowed = (
+        spans(played(workload, "mcs:2/round-robin", (ideal_link(**PACKET, **fields, **queue),), **agreed))
+        for queue in ({}, DEEP)
+    )
+    # The end of a PDU that waits in the socket shares its packet with the next, and comes with it.
+    assert windowed == pytest.approx(plain, abs=1.5)
 
 
 class Side:
@@ -211,11 +214,7 @@ def latencies(count, is_read, at_ms, queue_packets):
     [(1, 45, 0.95), (2, 45, 0.95), (3, 45, 0.95), (1, 45, 1.2), (1, 120, 0.95)],
 )
 def test_both_directions_at_once_are_as_packet_by_packet(seed, most_packets, load):
-    """Against a model with an event for every packet and acknowledgement, on average.
-
-    The replay works out when bytes leave as they are handed over, so it cannot know what the other direction
-    will be handed meanwhile.
-    """
+    """Against a model with an event for every packet and acknowledgement."""
     count, is_read, at_ms = asked_at_random(seed, most_packets, load)
     arrived, found = latencies(count, is_read, at_ms, 1000)
     _, free = latencies(count, is_read, at_ms, 0)
@@ -228,8 +227,9 @@ def test_both_directions_at_once_are_as_packet_by_packet(seed, most_packets, loa
         told[mine] = np.array(packet_times[side])[np.cumsum(count[mine]) - 1]
     told -= at_ms
     assert told.mean() > 1.04 * free.mean()
-    assert found.mean() == pytest.approx(told.mean(), rel=0.1)
-    assert abs(found.mean() - told.mean()) < 0.5 * (told.mean() - free.mean())
+    assert found.mean() == pytest.approx(told.mean(), rel=0.03)
+    # Commands of reads fill packets of their own here, and there those of writes.
+    assert np.abs(found - told).mean() < 0.05 * told.mean()
 
 
 def behind_a_long_read(queue_packets):
