@@ -1,11 +1,13 @@
 """What TCP lets out of a connection: a congestion window, and acknowledgements that wait behind data.
 
 Hosts keep packets below TCP, in the queue of the interface; an acknowledgement lines up behind those of its
-own connection. Where both directions are full it comes back late, and a sender whose window is used up
-stops with bytes at hand. The window is that of Linux: ten segments at first (RFC 6928), doubled with each
-round trip until round trips grow (HyStart, Ha and Rhee 2011), then as CUBIC without a known maximum. Losses
-do not change it. Works packet by packet, so only where more than the first window was seen to queue, or is
-said to, or where a window is to begin anew behind an idle time (RFC 5681 section 4.1).
+own connection. A full queue is filled again when half of it has left: Linux counts the up to 64 KiB that it
+hands down in one go until the last packet of them has left (TCP small queues). Where both directions are full
+an acknowledgement comes back late, and a sender whose window is used up stops with bytes at hand. The window
+is that of Linux: ten segments at first (RFC 6928), doubled with each round trip until round trips grow
+(HyStart, Ha and Rhee 2011), then as CUBIC without a known maximum. Losses do not change it. Works packet by
+packet, so only where more than the first window was seen to queue, or is said to, or where a window is to
+begin anew behind an idle time (RFC 5681 section 4.1).
 
 When a packet enters the queue depends on what the other direction has sent by then. So it is worked out no
 further than to the present: what cannot be known yet is estimated from below, and looked at again when due.
@@ -111,8 +113,9 @@ def next_entry_ns(world: World, path: int, from_target: int) -> int:
     if lane.unsent_bytes == 0:
         return int(FAR_NS)
     at = lane.entered_ns
-    if lane.packets >= lane.queue_packets:
-        at = max(at, world.flights[index, LEFT, (lane.packets - lane.queue_packets) % FLIGHTS])
+    full = lane.packets - lane.queue_packets
+    if full >= 0 and at < world.flights[index, LEFT, full % FLIGHTS]:
+        at = world.flights[index, LEFT, (full + lane.queue_packets // 2) % FLIGHTS]
     if lane.window_segments < FLIGHTS and lane.packets - lane.acknowledged >= lane.window_segments:
         at = max(at, acknowledged_ns(world, path, from_target, lane.acknowledged))
     return int(at)
