@@ -39,7 +39,8 @@ def test_a_file_says_all_that_a_scenario_holds(tmp_path):
         shared_links = true
         links = [
             { rate = "1Gbps", delay = "5ms", loss = "0.1%", window = "64KiB", jitter = "1ms" },
-            { rate_to_target = "10Mbit/s", rate_from_target = 40000000, postpaid = true, mtu = 9000, queue = "2kB" },
+            { rate_to_target = "10Mbit/s", rate_from_target = 40000000, postpaid = true, mtu = 9000 },
+            { queue = "2kB" },
         ]
         target = { gate = "istgt", servers = 2, service = "1ms", seek = "8ms", medium = "35MB/s" }
         negotiated = { max_outstanding_r2t = 16, initial_r2t = false }
@@ -51,7 +52,7 @@ def test_a_file_says_all_that_a_scenario_holds(tmp_path):
     assert one.links[0].rate_to_target_bps == one.links[0].rate_from_target_bps == 10**9
     assert (one.links[0].delay_to_target_ns, one.links[0].loss_per_billion) == (5_000_000, 1_000_000)
     assert (one.links[0].window_bytes, one.links[0].jitter_ns) == (65536, 1_000_000)
-    assert one.links[1].queue_to_target_bytes == one.links[1].queue_from_target_bytes == 2000
+    assert one.links[2].queue_to_target_bytes == one.links[2].queue_from_target_bytes == 2000
     assert (one.links[1].rate_to_target_bps, one.links[1].rate_from_target_bps) == (10**7, 4 * 10**7)
     assert (one.links[1].is_postpaid, one.links[1].mtu_bytes) == (True, 9000)
     assert (one.target.gate, one.target.service_ns, one.target.bytes_per_s) == ("istgt", 10**6, 35 * 10**6)
