@@ -153,9 +153,9 @@ def _take_payload(
 
 @njit(cache=True, nogil=True)
 def _take_acknowledgement(
-    stream: Record, acknowledgement: int, behind: int, packets: int, time_ns: int
+    stream: Record, acknowledgement: int, sent: int, packets: int, time_ns: int
 ) -> None:
-    """The peer of ``stream`` says up to where it has received it, behind so much of its own stream."""
+    """The peer of ``stream`` says up to where it has received it, having ``sent`` so much before."""
     step = _step(stream, acknowledgement)
     position = stream.next_position + step
     if stream.fin_position >= 0:
@@ -166,7 +166,7 @@ def _take_acknowledgement(
         elapsed = time_ns - stream.timed_ns
         if elapsed > 0 and (stream.rtt_ns == 0 or elapsed < stream.rtt_ns):
             stream.rtt_ns = elapsed
-        stream.overtaken = max(stream.overtaken, behind - stream.timed_behind)
+        stream.overtaken = max(stream.overtaken, sent - stream.timed_behind)
         stream.timed_position = -1
     if stream.acknowledged <= stream.next_position:
         stream.missing_since = -1
@@ -372,7 +372,7 @@ def order(
         # A lone byte may be a keep-alive, whose number is one too low to begin with.
         if not stream.is_known and (length > 1 or flags & SYN):
             _begin_stream(runs, ledger, index, stream, segment.sequence, flags, segment.time_ns)
-        behind, was_timed = stream.next_position, stream.timed_position >= 0
+        sent, was_timed = stream.next_position, stream.timed_position >= 0
         if length and _follows(stream, segment):
             _hand_on(runs[ledger.runs], index, stream, segment, packet, file_index)
             ledger.runs += 1
@@ -386,7 +386,7 @@ def order(
             behind = (segment.sequence + length) & SEQUENCE_MASK
             stream.fin_position = stream.next_position + _step(stream, behind)
         if flags & ACK and peer.is_known:
-            _take_acknowledgement(peer, segment.acknowledgement, behind, connection.packets, segment.time_ns)
+            _take_acknowledgement(peer, segment.acknowledgement, sent, connection.packets, segment.time_ns)
         if _is_late(stream, connection.packets):
             _give_up_missing(nodes, runs, ledger, index, stream, connection.packets)
         if _is_late(peer, connection.packets):

@@ -42,40 +42,31 @@ def begin_window(lane: Any) -> None:
 
 
 @engine_function
-def write(world: World, path: int, from_target: int, now: int, at: int, stream_bytes: int) -> int:
+def write(
+    world: World, path: int, from_target: int, now: int, at: int, stream_bytes: int, fits_in_last: bool
+) -> int:
     """Write bytes that the link alone would deliver at ``at``; gives when they are there at the earliest.
 
-    What may enter the queue at once leaves it as the link has it, but for what went late before it.
+    What may enter the queue at once leaves it as the link has it, but for what went late before it; what
+    ``fits_in_last`` comes with the last packet, which waits for the link yet.
     """
     advance(world, path, now)
     index = 2 * path + from_target
     lane = world.lanes[index]
     link = world.links[direction_of(world, path, from_target)]
+    is_waiting = lane.written_bytes > lane.sent_bytes
     lane.written_bytes += stream_bytes
-    is_waiting = lane.unsent_bytes > 0
-    lane.unsent_bytes += stream_bytes
-    if not is_waiting:
+    if fits_in_last and lane.packets > 0 and not is_waiting:
+        lane.sent_bytes += stream_bytes
+        world.flights[index, END, (lane.packets - 1) % FLIGHTS] = lane.sent_bytes
+    elif not is_waiting:
         if 0 < lane.idle_restart_ns < now - last(world, index, LEFT):
             begin_window(lane)
         lane.entered_ns = max(now, lane.entered_ns)
-        while lane.unsent_bytes > 0 and next_entry_ns(world, path, from_target) <= now:
-            behind_ns = packets_ns(link, lane.unsent_bytes - link.segment_bytes)
+        while next_entry_ns(world, path, from_target) <= now:
+            behind_ns = packets_ns(link, lane.written_bytes - lane.sent_bytes - link.segment_bytes)
             enter(world, path, from_target, now, max(now, at - link.delay_ns - behind_ns))
     return int(max(at, earliest_ns(world, path, from_target, int(lane.written_bytes))))
-
-
-@engine_function
-def fill_last(world: World, path: int, from_target: int, now: int, at: int, stream_bytes: int) -> int:
-    """The same for bytes that fit into the last packet, which waits for the link yet."""
-    index = 2 * path + from_target
-    lane = world.lanes[index]
-    if lane.packets == 0 or lane.unsent_bytes > 0:
-        return int(write(world, path, from_target, now, at, stream_bytes))
-    lane.written_bytes += stream_bytes
-    lane.sent_bytes += stream_bytes
-    world.flights[index, END, (lane.packets - 1) % FLIGHTS] = lane.sent_bytes
-    delay_ns = world.links[direction_of(world, path, from_target)].delay_ns
-    return int(max(at, last(world, index, LEFT) + delay_ns))
 
 
 @engine_function
@@ -93,7 +84,7 @@ def held_until_ns(world: World, path: int, from_target: int, position: int, now:
 @engine_function
 def advance(world: World, path: int, until_ns: int) -> None:
     """Let all packets of both directions enter their queues that may by ``until_ns``, in order of time."""
-    while world.lanes[2 * path].unsent_bytes > 0 or world.lanes[2 * path + 1].unsent_bytes > 0:
+    while True:
         there = next_entry_ns(world, path, NOTHING)
         back = next_entry_ns(world, path, FROM_TARGET)
         if min(there, back) > until_ns:
@@ -110,7 +101,7 @@ def next_entry_ns(world: World, path: int, from_target: int) -> int:
     """When the next packet of a direction may enter its queue at the earliest; FAR_NS where there is none."""
     index = 2 * path + from_target
     lane = world.lanes[index]
-    if lane.unsent_bytes == 0:
+    if lane.written_bytes == lane.sent_bytes:
         return int(FAR_NS)
     at = lane.entered_ns
     full = lane.packets - lane.queue_packets
@@ -135,7 +126,7 @@ def enter(world: World, path: int, from_target: int, at: int, by_link_ns: int) -
         lane.acknowledged += 1
     if lane.window_segments >= FLIGHTS:
         lane.acknowledged = lane.packets
-    size = min(lane.unsent_bytes, link.segment_bytes)
+    size = min(lane.written_bytes - lane.sent_bytes, link.segment_bytes)
     each_ns = packets_ns(link, size)
     behind_ns = last(world, index, LEFT) + each_ns
     if by_link_ns == NEVER:
@@ -146,7 +137,6 @@ def enter(world: World, path: int, from_target: int, at: int, by_link_ns: int) -
         lane.is_late = left > by_link_ns
     place = lane.packets % FLIGHTS
     lane.packets += 1
-    lane.unsent_bytes -= size
     lane.sent_bytes += size
     lane.entered_ns = at
     world.flights[index, ENTERED, place] = at

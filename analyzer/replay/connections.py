@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from analyzer.replay.compiled import engine_function, engine_step
-from analyzer.replay.congestion import fill_last, write
+from analyzer.replay.congestion import write
 from analyzer.replay.event_queue import EventQueue, mark, post
 from analyzer.replay.state import FAR_NS, SEED, World
 from analyzer.replay.wire import sending_ns, transmit
@@ -31,10 +31,8 @@ def send(world: World, path: int, from_target: int, now: int, stream_bytes: int,
     lane = world.lanes[2 * path + from_target]
     if not lane.is_plain and at < FAR_NS:
         if lane.is_windowed:
-            if world.links[direction].packets > packets:
-                at = write(world, path, from_target, now, at, stream_bytes)
-            else:
-                at = fill_last(world, path, from_target, now, at, stream_bytes)
+            fits_in_last = world.links[direction].packets == packets
+            at = write(world, path, from_target, now, at, stream_bytes, fits_in_last)
         at = slowed(world, lane, 2 * path + from_target, now, at, stream_bytes)
     return at
 

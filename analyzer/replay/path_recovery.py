@@ -213,7 +213,7 @@ class PathRecovery:
         one.is_lost = one.is_held = 0
         one.heard_ns = now_ns
         for lane in self.world.lanes[2 * path : 2 * path + 2]:
-            lane.packets = lane.is_late = lane.unsent_bytes = lane.sent_bytes = lane.written_bytes = 0
+            lane.packets = lane.is_late = lane.sent_bytes = lane.written_bytes = 0
             begin_window(lane)
         self._epoch[path] += 1
 

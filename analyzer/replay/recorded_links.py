@@ -157,7 +157,7 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
         trips.target_side_ns,
         rates[0::2],
         rates[1::2],
-        *_queues(timeline, link_of, rates, trips, names, values),
+        *_queues(timeline, link_of, rates, trips, values),
         _with_readiness(pdus, rates, kinds, mtu + FRAME_BYTES, header, per_ack),
         tuple(values),
         tuple(Endpoints(str(one[0]), int(one[1]), str(one[2]), int(one[3])) for one in endpoints),
@@ -444,7 +444,6 @@ def _queues(
     link_of: npt.NDArray[np.int32],
     rates: Int64s,
     trips: RoundTrips,
-    names: tuple[str, ...],
     values: list[CalibratedValue],
 ) -> tuple[Int64s, Int64s]:
     """How much of a connection its hosts kept below TCP, in bytes of its stream, shape (links,) each way.
@@ -462,9 +461,9 @@ def _queues(
         most = int(np.maximum(queue - on_its_way, 0).max(initial=0))
         is_seen = not timeline.is_null("connections", f"queue_{way}_bytes").all()
         rests_on = (
-            "assumed: no acknowledgement was seen"
-            if not is_seen
-            else "the most that passed between data of the other direction and its acknowledgement"
+            "the most that passed between data of the other direction and its acknowledgement"
+            if is_seen
+            else "assumed: no acknowledgement was seen"
         )
         values.append(
             CalibratedValue(
@@ -479,7 +478,7 @@ def _queues(
                 f"links.queue_{way}",
             )
         )
-        found.append(np.full(len(names), most, np.int64))
+        found.append(np.full(len(rate), most, np.int64))
     return found[0], found[1]
 
 

@@ -262,7 +262,6 @@ LANE = _record(
     lost="i8",
     queue_packets="i8",
     written_bytes="i8",
-    unsent_bytes="i8",
     sent_bytes="i8",
     entered_ns="i8",
     packets="i8",

@@ -26,20 +26,22 @@ from tests.captures import (
 
 FULL = 1448
 LENGTH = 20 * FULL
+LOGIN = Dialogue(
+    (
+        (INITIATOR, login_request(text(InitiatorName="iqn.i", TargetName="iqn.t"))),
+        (TARGET, login_response(b"")),
+    )
+)
 COLUMNS = {INITIATOR: "queue_to_target_bytes", TARGET: "queue_from_target_bytes"}
 
 
-def full_link(sender, ahead, *, is_sent_again=False):
+def full_link(sender, ahead, *, is_sent_again=False, is_ended=False):
     """A login, and much data of ``sender``; in its midst the other side says something.
 
     ``ahead`` segments that were in the sender's queue by then pass without acknowledging it.
     """
     conversation = Conversation()
-    login = (
-        (INITIATOR, login_request(text(InitiatorName="iqn.i", TargetName="iqn.t"))),
-        (TARGET, login_response(b"")),
-    )
-    segments = list(Dialogue(login, False, False).segments(conversation))
+    segments = list(LOGIN.segments(conversation))
     asks = (
         command(1, 1, stat_sn=2, read=LENGTH)
         if sender == TARGET
@@ -54,7 +56,10 @@ def full_link(sender, ahead, *, is_sent_again=False):
     behind = conversation.number(1 - sender)
     again = [said] if is_sent_again else []
     segments += [*data[:5], said, *data[5 : 5 + ahead // 2], *again, *data[5 + ahead // 2 : 5 + ahead]]
-    segments += [replace(one, acknowledgement=behind) for one in data[5 + ahead :]]
+    if is_ended:
+        segments += [*data[5 + ahead :], conversation.end(sender)]
+    else:
+        segments += [replace(one, acknowledgement=behind) for one in data[5 + ahead :]]
     segments.append(conversation.acknowledge(1 - sender))
     return pcap(packets_of(conversation, segments, START_NS))
 
@@ -80,14 +85,17 @@ def test_what_was_sent_again_says_nothing(tmp_path):
     assert connection["queue_from_target_bytes"] < 14 * FULL
 
 
+@pytest.mark.parametrize("sender", [INITIATOR, TARGET])
+def test_an_end_of_the_connection_that_acknowledges_is_no_queue(tmp_path, sender):
+    """A FIN behind data acknowledges what came; the sequence number of its end is no length."""
+    capture = full_link(sender, 3, is_ended=True)
+    assert seen(tmp_path / "seen.pcap", capture)[COLUMNS[sender]] == 20 * FULL + 48 - 5 * FULL
+
+
 def test_without_acknowledgements_nothing_is_seen(tmp_path):
     """A capture of one direction."""
     conversation = Conversation()
-    login = (
-        (INITIATOR, login_request(text(InitiatorName="iqn.i", TargetName="iqn.t"))),
-        (TARGET, login_response(b"")),
-    )
-    segments = Dialogue(login, False, False).segments(conversation)
+    segments = LOGIN.segments(conversation)
     segments += conversation.send(INITIATOR, command(1, 1, stat_sn=2, read=512).wire())
     mine = [one for one in segments if one.side == INITIATOR]
     connection = seen(tmp_path / "seen.pcap", pcap(packets_of(conversation, mine, START_NS)))
