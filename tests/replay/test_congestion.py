@@ -257,7 +257,7 @@ def test_acknowledgements_behind_read_data_stop_a_write():
     assert behind_a_long_read(1000) == pytest.approx(20 + grown - 10, abs=5)
 
 
-# A link of half the rate leaves writes waiting for acknowledgements: without a fault they take 15 % longer too.
+# Over a link of half the rate writes wait for acknowledgements: without a fault they take 15 % longer too.
 FAULTS = [
     ("reset,link=0,at=500ms", 0.1),
     ("down,link=0,at=500ms,for=800ms", 0.1),
