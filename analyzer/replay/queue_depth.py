@@ -24,15 +24,29 @@ SURE_SHARE = 0.9
 MOST_DEEPER = 0.05
 ALONE = 0.95
 HIDDEN_SHARE = 0.5
+AT_ONCE_SHARE = 0.05
+"""Requests whose commands left so close together, as a share of what the first of them took, were asked for
+at once: an initiator writes one after the other, and answers no R2T meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """``depth`` is None where no limit shows; ``think_ns`` is the usual time from completion to request."""
+    """``depth`` is None where no limit shows; ``think_ns`` is the usual time from completion to request.
+
+    ``at_once`` of the first requests that move data were asked for together, though they left one by one.
+    """
 
     depth: int | None
     think_ns: int
     value: CalibratedValue
+    at_once: int = 0
+
+    def begun(self, issued_ns: Int64s, moves_data: Bools) -> Int64s:
+        """When each request was asked for, shape (requests,): the first ones together where they were."""
+        together = np.flatnonzero(moves_data)[: self.at_once]
+        result = issued_ns.copy()
+        result[together] = result[together].min(initial=np.iinfo(np.int64).max)
+        return result
 
     def limited(self, think_ns: Int64s, issued_ns: Int64s, completed_ns: Int64s, moves_data: Bools) -> Int64s:
         """Think times that the number in flight allows, of shape (requests,) as all arguments.
@@ -95,7 +109,9 @@ def queue_depth(
     value = CalibratedValue(
         "queue depth of the application", depth, "requests", rests_on, confidence, low, high, "pacing"
     )
-    return QueueDepth(depth, think, value)
+    first, last = asked[0], asked[depth - 1]
+    is_at_once = len(done) > 0 and last - first <= AT_ONCE_SHARE * (done[0] - first)
+    return QueueDepth(depth, think, value, depth if is_at_once else 0)
 
 
 def _none(rests_on: str) -> QueueDepth:

@@ -326,7 +326,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     """The arrays that the engine works on, at the moment before anything happens."""
     schedulers = schedulers_of(network, scenario, workload)
     waits = _waits(workload, scenario)
-    after = np.where(waits.is_unprompted, workload.issued_ns, waits.think_ns)
+    after = np.where(waits.is_unprompted, waits.asked_ns, waits.think_ns)
     if scenario.time_scale != 1:
         after = np.rint(after * scenario.time_scale).astype(np.int64)
     service = workload.service_ns
@@ -398,7 +398,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
 class _Waits(NamedTuple):
     """What each request waits for, shape (requests,): nothing, a predecessor, or where pooled its turn.
 
-    ``follower`` is NONE for a request whose completion brings no other.
+    ``follower`` is NONE for a request whose completion brings no other. ``asked_ns`` is of the unprompted.
     """
 
     predecessor: Any
@@ -406,23 +406,26 @@ class _Waits(NamedTuple):
     think_ns: Any
     is_unprompted: Any
     is_pooled: bool
+    asked_ns: Any
 
 
 def _waits(workload: Workload, scenario: Scenario) -> _Waits:
     """The waits of a pacing. Pooled requests take their turn at any completion, to keep the depth."""
     count = len(workload)
     predecessor, follower = np.full(count, NONE, np.int32), np.full(count, NONE, np.int32)
-    usual = workload.queue_depth
+    usual, issued = workload.queue_depth, workload.issued_ns
     if scenario.pacing is Pacing.DEPTH:
         none = np.zeros(count, np.bool_)
-        return _Waits(predecessor, follower, np.full(count, usual.think_ns), none, False)
+        return _Waits(predecessor, follower, np.full(count, usual.think_ns), none, False, issued)
     if scenario.pacing is Pacing.RECORDED:
-        return _Waits(predecessor, follower, workload.pacing.think_ns, np.ones(count, np.bool_), False)
+        return _Waits(
+            predecessor, follower, workload.pacing.think_ns, np.ones(count, np.bool_), False, issued
+        )
     if usual.depth is None:
         predecessor = workload.pacing.predecessor
         waiting = np.flatnonzero(predecessor != NONE)
         follower[predecessor[waiting]] = waiting
-        return _Waits(predecessor, follower, workload.pacing.think_ns, predecessor == NONE, False)
+        return _Waits(predecessor, follower, workload.pacing.think_ns, predecessor == NONE, False, issued)
     moves_data = workload.read_bytes + workload.write_bytes > 0
     begun = int(np.searchsorted(np.cumsum(moves_data), usual.depth)) + 1
     is_first = np.arange(count) < begun
@@ -430,7 +433,7 @@ def _waits(workload: Workload, scenario: Scenario) -> _Waits:
     # In a pool only NONE or not matters: who waits, and whose completion brings the next.
     predecessor[~is_first] = 0
     follower[moves_data | ~is_first] = 0
-    return _Waits(predecessor, follower, think, is_first, True)
+    return _Waits(predecessor, follower, think, is_first, True, usual.begun(issued, moves_data))
 
 
 def _chain(members: Any, following: Any) -> int:

@@ -358,6 +358,7 @@ def excerpt_around(workload: Workload, moment_ns: int, most: int) -> Workload:
         workload,
         **columns,
         begin_ns=workload.begin_ns + begin_ns,
+        queue_depth=replace(workload.queue_depth, at_once=0),
         pacing=_pacing_rows(workload.pacing, source, inside),
         assumptions=(said, *workload.assumptions),
     )

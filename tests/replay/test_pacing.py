@@ -139,6 +139,20 @@ def test_no_request_of_a_standing_queue_thought_for_longer_than_a_round():
     )
 
 
+@pytest.mark.parametrize(("apart", "is_at_once"), [(5, True), (7, True), (8, False), (100, False)])
+def test_what_fills_the_queue_at_first_is_asked_for_at_once_where_it_left_close_together(apart, is_at_once):
+    """Eight commands; the first takes 1000, of which 50 are a twentieth. The first request moves no data."""
+    completed = np.arange(1, 201) * 1000
+    issued = np.concatenate([np.arange(8) * apart, completed[:192]])
+    found = depth_of(issued, completed)
+    assert found.depth == 8
+    moves_data = np.append(False, np.ones(200, np.bool_))
+    begun = found.begun(np.append(-30, issued), moves_data)
+    assert begun[1:9].tolist() == ([0] * 8 if is_at_once else [one * apart for one in range(8)])
+    assert begun[0] == -30
+    assert np.array_equal(begun[9:], completed[:192])
+
+
 def test_requests_at_times_of_their_own_have_no_queue_depth():
     issued = np.cumsum(np.tile([10, 10, 10, 970], 50))
     found = depth_of(issued, issued + 500)
