@@ -23,8 +23,8 @@ from analyzer.replay.wire import sending_ns
 
 # RFC 6928: a connection begins, and restarts after an idle time, with ten segments.
 INITIAL_WINDOW_SEGMENTS = 10
-# tcp_cubic of Linux: HyStart looks at windows from 16 segments on, at eight round trips, and calls them late
-# by an eighth of the shortest one, but by 4 ms at least and 16 at most.
+# tcp_cubic of Linux: HyStart looks at windows from 16 segments on, at eight round trips, one for each
+# acknowledgement, and calls them late by an eighth of the shortest one, but by 4 ms at least and 16 at most.
 HYSTART_LOW_WINDOW = 16
 HYSTART_SAMPLES = 8
 HYSTART_LEAST_NS, HYSTART_MOST_NS = 4_000_000, 16_000_000
@@ -118,11 +118,12 @@ def enter(world: World, path: int, from_target: int, at: int, by_link_ns: int) -
     index = 2 * path + from_target
     lane = world.lanes[index]
     link = world.links[direction_of(world, path, from_target)]
+    per_ack = max(1, world.links[direction_of(world, path, FROM_TARGET - from_target)].packets_per_ack)
     while lane.acknowledged < lane.packets and lane.window_segments < FLIGHTS:
         back_ns = acknowledged_ns(world, path, from_target, lane.acknowledged)
         if back_ns > at:
             break
-        grow(lane, back_ns - world.flights[index, ENTERED, lane.acknowledged % FLIGHTS])
+        grow(lane, back_ns - world.flights[index, ENTERED, lane.acknowledged % FLIGHTS], per_ack)
         lane.acknowledged += 1
     if lane.window_segments >= FLIGHTS:
         lane.acknowledged = lane.packets
@@ -212,7 +213,7 @@ def direction_of(world: World, path: int, from_target: int) -> int:
 
 
 @engine_function
-def grow(lane: Any, round_trip_ns: int) -> None:
+def grow(lane: Any, round_trip_ns: int, per_ack: int) -> None:
     """One packet more is acknowledged: open the window, where it is what limits (RFC 7661)."""
     lane.least_round_trip_ns = min(lane.least_round_trip_ns, round_trip_ns)
     is_used_up = lane.acknowledged < lane.used_up_until
@@ -223,7 +224,7 @@ def grow(lane: Any, round_trip_ns: int) -> None:
         allowed_ns = min(HYSTART_MOST_NS, max(HYSTART_LEAST_NS, lane.least_round_trip_ns // 8))
         is_late = round_trip_ns >= lane.least_round_trip_ns + allowed_ns
         lane.counted = lane.counted + 1 if is_late and lane.window_segments >= HYSTART_LOW_WINDOW else 0
-        if lane.counted >= HYSTART_SAMPLES:
+        if lane.counted >= HYSTART_SAMPLES * per_ack:
             lane.is_past_slow_start = 1
             lane.counted = 0
     elif is_used_up:

@@ -281,8 +281,8 @@ LANE = _record(
 ``arrives_ns``, which the bytes before it set. Where it ``is_windowed``, of the ``written_bytes`` the first
 ``sent_bytes`` have entered the queue below TCP as ``packets``, the latest at ``entered_ns``; at most
 ``queue_packets`` lie there, and so many are ``acknowledged``. While those below ``used_up_until`` come back
-the congestion window limits, and grows. ``counted`` are late round trips during slow start,
-acknowledgements behind it. ``is_late`` where the latest packet left behind its time on the link.
+the congestion window limits, and grows. ``counted`` are packets late in coming back during slow start,
+acknowledged ones behind it. ``is_late`` where the latest packet left behind its time on the link.
 ``is_plain`` where none of this limits.
 """
 

@@ -232,7 +232,7 @@ def test_both_directions_at_once_are_as_packet_by_packet(seed, most_packets, loa
     assert np.abs(found - told).mean() < 0.05 * told.mean()
 
 
-def behind_a_long_read(queue_packets):
+def behind_a_long_read(queue_packets, **fields):
     """How long a write of 20 packets takes that begins in the middle of a read of 2,000, in ms."""
     workload = made_workload(
         2,
@@ -241,7 +241,7 @@ def behind_a_long_read(queue_packets):
         issued_ns=np.array([0, 1000 * MS]),
     )
     queue = 1000 * queue_packets
-    link = ideal_link(**PACKET, queue_to_target_bytes=queue, queue_from_target_bytes=queue)
+    link = ideal_link(**PACKET, **fields, queue_to_target_bytes=queue, queue_from_target_bytes=queue)
     return float(played(workload, "single/-", (link,), **WHOLE).progress.started_ns[1] / MS) - 1000
 
 
@@ -255,6 +255,12 @@ def test_acknowledgements_behind_read_data_stop_a_write():
     assert behind_a_long_read(30) == pytest.approx(20 + 30 - 10, abs=4)
     grown = 24 + 1000 / 20
     assert behind_a_long_read(1000) == pytest.approx(20 + grown - 10, abs=5)
+
+
+def test_slow_start_ends_when_as_many_acknowledgements_as_hystart_asks_for_were_late():
+    """Eight of them: of a packet each the window is 24 then, of two each 32, less what grew meanwhile."""
+    each, second = (behind_a_long_read(1000, packets_per_ack=count) for count in (1, 2))
+    assert second - each == pytest.approx(8 - 8 / 20, abs=0.7)
 
 
 # Over a link of half the rate writes wait for acknowledgements: without a fault they take 15 % longer too.
