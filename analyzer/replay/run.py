@@ -326,7 +326,7 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
     """The arrays that the engine works on, at the moment before anything happens."""
     schedulers = schedulers_of(network, scenario, workload)
     waits = _waits(workload, scenario)
-    after = np.where(waits.is_unprompted, waits.asked_ns, waits.think_ns)
+    after = waits.after_ns
     if scenario.time_scale != 1:
         after = np.rint(after * scenario.time_scale).astype(np.int64)
     service = workload.service_ns
@@ -398,42 +398,41 @@ def world_of(scenario: Scenario, workload: Workload, network: Network, log: Int6
 class _Waits(NamedTuple):
     """What each request waits for, shape (requests,): nothing, a predecessor, or where pooled its turn.
 
-    ``follower`` is NONE for a request whose completion brings no other. ``asked_ns`` is of the unprompted.
+    ``follower`` is NONE for a request whose completion brings no other. ``after_ns`` is how long a request
+    thinks behind what it waits for; of an unprompted one when it is asked for.
     """
 
     predecessor: Any
     follower: Any
-    think_ns: Any
+    after_ns: Any
     is_unprompted: Any
     is_pooled: bool
-    asked_ns: Any
 
 
 def _waits(workload: Workload, scenario: Scenario) -> _Waits:
     """The waits of a pacing. Pooled requests take their turn at any completion, to keep the depth."""
     count = len(workload)
     predecessor, follower = np.full(count, NONE, np.int32), np.full(count, NONE, np.int32)
-    usual, issued = workload.queue_depth, workload.issued_ns
+    usual, issued, think = workload.queue_depth, workload.issued_ns, workload.pacing.think_ns
     if scenario.pacing is Pacing.DEPTH:
-        none = np.zeros(count, np.bool_)
-        return _Waits(predecessor, follower, np.full(count, usual.think_ns), none, False, issued)
+        return _Waits(predecessor, follower, np.full(count, usual.think_ns), np.zeros(count, np.bool_), False)
     if scenario.pacing is Pacing.RECORDED:
-        return _Waits(
-            predecessor, follower, workload.pacing.think_ns, np.ones(count, np.bool_), False, issued
-        )
+        return _Waits(predecessor, follower, issued, np.ones(count, np.bool_), False)
+    waits_for_none = workload.pacing.predecessor == NONE
     if usual.depth is None:
         predecessor = workload.pacing.predecessor
-        waiting = np.flatnonzero(predecessor != NONE)
+        waiting = np.flatnonzero(~waits_for_none)
         follower[predecessor[waiting]] = waiting
-        return _Waits(predecessor, follower, workload.pacing.think_ns, predecessor == NONE, False, issued)
+        return _Waits(predecessor, follower, np.where(waits_for_none, issued, think), waits_for_none, False)
     moves_data = workload.read_bytes + workload.write_bytes > 0
     begun = int(np.searchsorted(np.cumsum(moves_data), usual.depth)) + 1
     is_first = np.arange(count) < begun
-    think = np.where(workload.pacing.predecessor == NONE, usual.think_ns, workload.pacing.think_ns)
+    think = np.where(waits_for_none, usual.think_ns, think)
     # In a pool only NONE or not matters: who waits, and whose completion brings the next.
     predecessor[~is_first] = 0
     follower[moves_data | ~is_first] = 0
-    return _Waits(predecessor, follower, think, is_first, True, usual.begun(issued, moves_data))
+    after = np.where(is_first, usual.begun(issued, moves_data), think)
+    return _Waits(predecessor, follower, after, is_first, True)
 
 
 def _chain(members: Any, following: Any) -> int:

@@ -12,6 +12,7 @@ import pytest
 from analyzer.errors import UnusableInputError
 from analyzer.replay.scenario import Topology as Replayed
 from analyzer.replay.words import scenario_of
+from benchmarks.accuracy import predictions
 from benchmarks.accuracy.failovers import FailoverPrediction, fault_of, rankings, recovery_words
 from benchmarks.accuracy.measured import Run, runs_in
 from benchmarks.accuracy.predictions import Prediction
@@ -109,3 +110,16 @@ def test_a_failing_run_is_ranked_among_the_others(tmp_path: Path) -> None:
         ]
         (found,) = rankings([source], failovers)  # type: ignore[list-item]
         assert (found.pairs, len(found.wrong)) == (1, wrong)
+
+
+@pytest.mark.parametrize(("figure", "expected"), [(1.15, 1.15 * 0.94 / 1.11), (2.08, 2.08)])
+def test_a_median_beside_a_gap_takes_nothing_from_repeats(
+    monkeypatch: pytest.MonkeyPatch, figure: float, expected: float
+) -> None:
+    """Half of the commands take 0.9 to 1.2 ms, half 2.1: the next rank may be of the others."""
+    told = {"value": 1.11e6, "median": 0.94e6, "low": 0.89e6, "high": 1.17e6}
+    metrics = dict.fromkeys((*predictions.MEASURE_OF.values(), predictions.SHARE_METRIC), told)
+    figures = dict.fromkeys((*predictions.MEASURE_OF, predictions.SHARE), 0.0) | {"lat_p50_ms": figure}
+    monkeypatch.setattr(predictions, "figures_of", lambda _: figures)
+    monkeypatch.setattr(predictions, "_metrics", lambda _: metrics)
+    assert predictions._expected(SimpleNamespace())["lat_p50_ms"] == pytest.approx(expected)
