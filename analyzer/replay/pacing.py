@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from analyzer.compilation import njit
 from analyzer.replay.calibrated import CalibratedValue, Confidence
-from analyzer.replay.recorded_links import RecordedLinks
+from analyzer.replay.recorded_links import TOLERANCE_NS, RecordedLinks
 from analyzer.replay.state import NONE
 from analyzer.serial_numbers import unwrap
 from analyzer.tables.folder import Timeline
@@ -71,13 +71,13 @@ class Pacing:
 def spans_of(timeline: Timeline, links: RecordedLinks) -> Spans:
     """Bounds on the time at which each task was asked for."""
     left = timeline.values("tasks", "command_ns").astype(np.int64)
-    is_seen = _left_freely(timeline, links)
+    is_seen, since_ns = _left_freely(timeline, links)
     acknowledged, unacknowledged = _acknowledged(timeline)
     is_acknowledging = acknowledged > 0
     latest = np.where(is_seen, left, np.minimum(left, np.maximum(unacknowledged - 1, acknowledged)))
     earliest = np.where(is_acknowledging, np.minimum(acknowledged, latest), latest)
     # What acknowledges nothing since all lay idle was asked for together with the first that left then.
-    begun = _busy_since(left, timeline.values("tasks", "ended_ns"))
+    begun = _busy_since(left, np.where(is_seen, left, since_ns), timeline.values("tasks", "ended_ns"))
     is_first = is_acknowledging & ~is_seen & (acknowledged < begun)
     latest = np.where(is_first, np.minimum(begun, latest), latest)
     session = timeline.values("tasks", "session_index")
@@ -97,25 +97,35 @@ def spans_of(timeline: Timeline, links: RecordedLinks) -> Spans:
     return Spans(earliest, latest, is_seen, is_acknowledging, rank)
 
 
-def _busy_since(left_ns: Int64s, ended_ns: Int64s) -> Int64s:
-    """Since when at least one command was outstanding at each ``left_ns``, shape (tasks,)."""
+def _busy_since(left_ns: Int64s, waited_ns: Int64s, ended_ns: Int64s) -> Int64s:
+    """Since when at least one command was outstanding at each ``left_ns``, all of shape (tasks,).
+
+    One that was on its way at ``waited_ns``, before all others had ended, was outstanding before it was seen.
+    """
     order = np.argsort(left_ns, kind="stable")
     ended = np.maximum.accumulate(ended_ns[order])
     is_begin = np.ones(len(order), np.bool_)
-    is_begin[1:] = left_ns[order][1:] > ended[:-1]
+    is_begin[1:] = waited_ns[order][1:] > ended[:-1]
     begins = np.maximum.accumulate(np.where(is_begin, np.arange(len(order)), 0))
     since = np.empty(len(order), np.int64)
     since[order] = left_ns[order][begins]
     return since
 
 
-def _left_freely(timeline: Timeline, links: RecordedLinks) -> Bools:
-    """Whether nothing lay before the command on its way out, shape (tasks,)."""
+def _left_freely(timeline: Timeline, links: RecordedLinks) -> tuple[Bools, Int64s]:
+    """Whether nothing lay before the command on its way out, and when it went at the latest, shape (tasks,).
+
+    The recorder sees a packet when the link has carried it.
+    """
     pdus = links.pdus
     is_seen = np.ones(timeline.arrow["tasks"].num_rows, np.bool_)
+    went = timeline.values("tasks", "command_ns").astype(np.int64)
     commands = np.flatnonzero((pdus.opcode == SCSI_COMMAND) & (pdus.task >= 0))
     is_seen[pdus.task[commands[~pdus.is_free[commands]]]] = False
-    return is_seen
+    rate = links.rate_to_target_bps[pdus.lane[commands] // 2]
+    carried = np.where(rate > 0, pdus.first_bytes[commands] * 8e9 / np.maximum(rate, 1), 0)
+    went[pdus.task[commands]] = pdus.first_ns[commands] - carried.astype(np.int64) - TOLERANCE_NS
+    return is_seen, went
 
 
 def _acknowledged(timeline: Timeline) -> tuple[Int64s, Int64s]:

@@ -14,11 +14,11 @@ from analyzer.replay.pacing import Pacing
 COUNT, APART_NS = 200, 50_000_000
 
 
-def behind_each_other(think_ns, turnaround_ns, seed=4):
-    """Pairs of a status and an R2T within 300 us; command and data leave 20 ms later, as written."""
+def behind_each_other(think_ns, turnaround_ns, seed=4, near_ns=0, far_ns=300_000):
+    """Pairs of a status and an R2T so far apart; command and data leave 20 ms later, as written."""
     random = np.random.default_rng(seed)
     status = np.arange(1, COUNT + 1) * APART_NS
-    r2t = status + random.integers(-300_000, 300_000, COUNT)
+    r2t = status + random.integers(near_ns, far_ns, COUNT) * random.choice([-1, 1], COUNT)
     is_data_first = r2t + turnaround_ns < status + think_ns
     left = status + 20_000_000
     data = np.where(is_data_first, left - 1_000, left + 1_000)
@@ -51,6 +51,29 @@ def test_where_data_always_went_first_only_a_lower_bound_is_known():
     assert 250_000 < order.low_ns <= 300_000
     assert order.difference_ns == order.low_ns
     assert order_value(order).confidence is Confidence.MEDIUM
+
+
+def test_where_no_r2t_is_near_a_status_those_farther_away_bound_the_turnaround():
+    """Data that seems to take 15 ms left before commands that were asked for 2 ms behind its R2T."""
+    pacing, answers = behind_each_other(0, 1_500_000, near_ns=2_000_000, far_ns=3_000_000)
+    order = answer_order(pacing, answers)
+    assert (order.pairs, order.out_of_order, order.difference_ns) == (COUNT, 0, 0)
+    assert -2_100_000 < order.low_ns < -1_500_000
+    assert 2_000_000 < order.high_ns < 2_100_000
+    _, turnaround = in_order(pacing, np.full(3 * COUNT, 15_000_000), True, order)
+    assert (turnaround == 0).all()
+    few_wrong = answers.data_ns.copy()
+    few_wrong[1:19:3] = 2 * answers.left_ns[2:20:3] - few_wrong[1:19:3]
+    order = answer_order(pacing, replace(answers, data_ns=few_wrong))
+    assert (order.out_of_order, order.difference_ns) == (6, 0), "the status of some was a wrong one"
+
+
+def test_a_turnaround_longer_than_the_pairs_are_apart_is_kept():
+    pacing, answers = behind_each_other(0, 8_000_000, near_ns=2_000_000, far_ns=14_000_000)
+    order = answer_order(pacing, answers)
+    assert order.difference_ns == pytest.approx(-8_000_000, abs=200_000)
+    _, turnaround = in_order(pacing, np.full(3 * COUNT, 15_000_000), True, order)
+    assert (turnaround == -order.difference_ns).all()
 
 
 def test_an_order_that_no_difference_explains_is_not_believed():
