@@ -16,6 +16,7 @@ import numpy.typing as npt
 from analyzer.replay.calibrated import Confidence
 from analyzer.replay.token_buckets import (
     GOOD_SHARE_OF_PACKET,
+    BucketFit,
     LaneTimes,
     bucket_at,
     bucket_behind_rests,
@@ -26,17 +27,22 @@ Int64s = npt.NDArray[np.int64]
 Float64s = npt.NDArray[np.float64]
 
 STRETCH_PACKETS = 32
+FEWEST_STRETCHES_LONG = 4
+"""Stretches overlap: what they cover together has to be so many of them long."""
 SETTLING_PACKETS = 3
 LARGE_PDU_PACKETS = 8
 FEWEST = 8
 MAX_RATE_BPS = 10**13
 FINEST_NS = 2_000
 LEAST_WITH_OFFLOAD = 0.95
-SHARP = 1.02
+SHARP, SPREAD = 1.02, 1.05
 AGREEING = 0.02
-"""So far may a bucket's rate lie from what large PDUs show, which a bucket can hardly shorten."""
+"""So far may a bucket's rate lie from what large PDUs show."""
 LARGEST_GAP = 0.25
-"""Share of a packet's time that a lane may rest between two PDUs and still be called busy."""
+"""Share of a packet's time that a lane may rest between two PDUs and still be called busy; within a PDU also
+such a share of its own time."""
+ROUGH_SHARE_OF_PACKET = 0.15
+"""Where PDUs end so near to what a bucket lets pass, it is a better guess than what they took alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,38 +85,22 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
             rests_on = f"{len(busy)} long stretches without a pause"
             return LaneRate(_limited(rate), rests_on, Confidence.HIGH, low, high, *_bucket(lane, rate))
     fit = fitted(lane, guess)
+    residual = fit.residual_ns / packet_ns if fit is not None else np.inf
     is_good = fit is not None and fit.residual_ns <= max(FINEST_NS, GOOD_SHARE_OF_PACKET * packet_ns)
-    agrees = fit is not None and (not large or abs(fit.rate_bps / guess - 1) <= AGREEING)
-    if fit is not None and is_good and fit.is_sharp and agrees:
+    if fit is not None and is_good and fit.is_sharp and (not large or _agrees(lane, fit, guess)):
         rests_on = (
             f"{fit.count} PDUs end within {fit.residual_ns / 1e3:.0f} us (median) of what a bucket of "
             f"{fit.bucket_bytes} bytes lets pass at this rate"
         )
-        return LaneRate(
-            _limited(fit.rate_bps),
-            rests_on,
-            Confidence.HIGH,
-            fit.lowest_bps,
-            fit.highest_bps,
-            fit.bucket_bytes,
-            fit.is_bucket_open,
-        )
+        return _of_fit(fit, rests_on, Confidence.HIGH)
     if len(busy) >= FEWEST:
         rests_on = f"{len(busy)} long stretches that differ"
         return LaneRate(_limited(rate), rests_on, Confidence.MEDIUM, low, high, *_bucket(lane, rate))
     if large:
-        return _spread(alone, guess, f"median of {len(alone)} large PDUs", _bucket(lane, guess))
-    if fit is not None and is_good:
+        return _of_large(lane, alone, guess)
+    if fit is not None and residual <= ROUGH_SHARE_OF_PACKET:
         rests_on = f"{fit.count} short PDUs, never one behind another: rate and bucket cannot be told apart"
-        return LaneRate(
-            _limited(fit.rate_bps),
-            rests_on,
-            Confidence.LOW,
-            fit.lowest_bps,
-            fit.highest_bps,
-            fit.bucket_bytes,
-            fit.is_bucket_open,
-        )
+        return _of_fit(fit, rests_on, Confidence.LOW)
     low, high = np.percentile(alone, [5, 95])
     return LaneRate(
         _limited(guess),
@@ -119,6 +109,28 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
         low,
         high,
     )
+
+
+def _of_fit(fit: BucketFit, rests_on: str, confidence: Confidence) -> LaneRate:
+    """The rate and bucket that explain the times best."""
+    return LaneRate(
+        _limited(fit.rate_bps),
+        rests_on,
+        confidence,
+        fit.lowest_bps,
+        fit.highest_bps,
+        fit.bucket_bytes,
+        fit.is_bucket_open,
+    )
+
+
+def _agrees(lane: LaneTimes, fit: BucketFit, guess_bps: float) -> bool:
+    """Whether a bucket's rate is what large PDUs show, which look faster by what a full bucket lets pass."""
+    behind_first = (
+        lane.wire_bytes[lane.wire_bytes > LARGE_PDU_PACKETS * lane.packet_bytes] - lane.packet_bytes
+    )
+    credit = max(0, fit.bucket_bytes - lane.packet_bytes) / float(np.median(behind_first))
+    return -AGREEING - credit <= fit.rate_bps / guess_bps - 1 <= AGREEING
 
 
 def alike(lanes: Sequence[LaneRate]) -> list[LaneRate]:
@@ -144,11 +156,23 @@ def alike(lanes: Sequence[LaneRate]) -> list[LaneRate]:
     return result
 
 
-def _spread(rates: Float64s, rate: float, rests_on: str, bucket: tuple[int, bool]) -> LaneRate:
-    """A median with its middle half as interval; what scatters more than 5 % is less sure."""
+def _of_large(lane: LaneTimes, rates: Float64s, rate: float) -> LaneRate:
+    """The median of large PDUs with its middle half as interval.
+
+    Less sure where these scatter by more than 5 %, or are so short that what a bucket lets pass counts.
+    """
     low, high = (float(one) for one in np.percentile(rates, [25, 75]))
-    confidence = Confidence.HIGH if high <= 1.05 * low else Confidence.MEDIUM
-    return LaneRate(_limited(rate), rests_on, confidence, low, high, *bucket)
+    is_sure = high <= SPREAD * low and np.median(_behind_first(lane)) >= STRETCH_PACKETS * lane.packet_bytes
+    rests_on = f"median of {len(rates)} large PDUs"
+    confidence = Confidence.HIGH if is_sure else Confidence.MEDIUM
+    return LaneRate(_limited(rate), rests_on, confidence, low, high, *_bucket(lane, rate))
+
+
+def _behind_first(lane: LaneTimes) -> Int64s:
+    """The bytes of each large PDU behind its first packet."""
+    is_large = lane.wire_bytes > LARGE_PDU_PACKETS * lane.packet_bytes
+    behind: Int64s = lane.wire_bytes[is_large] - lane.packet_bytes
+    return behind
 
 
 def _bucket(lane: LaneTimes, rate: float) -> tuple[int, bool]:
@@ -179,10 +203,18 @@ def _limited(rate: float) -> float:
 
 
 def _pdu_rates(lane: LaneTimes) -> tuple[Float64s, bool]:
-    """Rates within PDUs, of large ones where there are enough (then true), else of those of a few packets."""
+    """Rates within PDUs, of large ones where there are enough (then true), else of those of a few packets.
+
+    Of those that share no packet with others where there are enough: how much of a shared one is theirs is
+    not known.
+    """
     span = lane.end_ns - lane.first_ns
+    shares = lane.first_bytes == 0
+    is_own = ~(shares | np.append(shares[1:], False))
     for packets, is_large in ((LARGE_PDU_PACKETS, True), (2, False)):
         chosen = np.flatnonzero((lane.wire_bytes > packets * lane.packet_bytes) & (span > 0))
+        if is_own[chosen].sum() >= FEWEST:
+            chosen = chosen[is_own[chosen]]
         if len(chosen) >= FEWEST:
             behind_first = lane.wire_bytes[chosen] - np.minimum(lane.packet_bytes, lane.wire_bytes[chosen])
             return behind_first * 8e9 / span[chosen], is_large
@@ -193,11 +225,15 @@ def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
     """Bytes over time of stretches of some dozens of packets in which the lane never paused, in bit/s.
 
     Acknowledgements that went the same way count. The first packets behind a pause, which a bucket may let
-    pass for nothing, are left out.
+    pass for nothing, are left out. A PDU that took longer than its bytes has paused within. None where the
+    stretches, which overlap, are all of a few PDUs: what held these up would count for all.
     """
     pauses = np.ones(len(lane.first_ns), np.bool_)
     gap_bytes = (lane.first_ns[1:] - lane.end_ns[:-1]) * guess_bps / 8e9
     pauses[1:] = gap_bytes > lane.first_bytes[1:] + lane.packet_bytes * LARGEST_GAP
+    within_bytes = (lane.end_ns - lane.first_ns) * guess_bps / 8e9
+    behind_first = np.maximum(lane.wire_bytes - lane.first_bytes, 0)
+    pauses |= within_bytes > behind_first * (1 + LARGEST_GAP) + lane.packet_bytes * LARGEST_GAP
     sent = np.cumsum(lane.wire_bytes)
     run_begin = np.maximum.accumulate(np.where(pauses, np.arange(len(pauses)), 0))
     since_pause = sent - sent[run_begin] + lane.wire_bytes[run_begin]
@@ -209,10 +245,20 @@ def stretch_rates(lane: LaneTimes, guess_bps: float) -> Float64s:
     start = starts[row]
     span = lane.end_ns[row] - lane.end_ns[start]
     row, start, span = row[span > 0], start[span > 0], span[span > 0]
+    if _bytes_within(lane, start, row) < FEWEST_STRETCHES_LONG * STRETCH_PACKETS * lane.packet_bytes:
+        return np.zeros(0)
     acks = np.searchsorted(lane.ack_ns, lane.end_ns[row]) - np.searchsorted(lane.ack_ns, lane.end_ns[start])
     through = _sent_through(lane)
     rates: Float64s = (through[row] - through[start] + acks * lane.ack_bytes) * 8e9 / span
     return rates
+
+
+def _bytes_within(lane: LaneTimes, start: Int64s, row: Int64s) -> int:
+    """Bytes of the PDUs that lie behind a ``start`` and up to its ``row`` (both of shape (stretches,))."""
+    begun = np.bincount(start + 1, minlength=len(lane.wire_bytes) + 1)
+    over = np.bincount(row + 1, minlength=len(lane.wire_bytes) + 1)
+    is_within = np.cumsum(begun - over)[:-1] > 0
+    return int(lane.wire_bytes[is_within].sum())
 
 
 def _sent_through(lane: LaneTimes) -> Int64s:

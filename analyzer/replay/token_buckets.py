@@ -165,7 +165,8 @@ def fitted(lane: LaneTimes, fastest_bps: float) -> BucketFit | None:
     for packets in BUCKET_PACKETS:
         bucket = round(packets * lane.packet_bytes)
         coarse = fastest_bps * np.geomspace(SMALLEST_RATE_SHARE, 1.05, RATE_STEPS)
-        found.append(_best(residuals, bucket, coarse))
+        near = _best(residuals, bucket, coarse)[2]
+        found.append(_best(residuals, bucket, near * np.geomspace(0.99, 1.01, RATE_STEPS)))
     best = min(found)
     finer = [round(best[1] * share) for share in (0.94, 0.96, 0.98, 1.02, 1.04, 1.06)]
     around = best[2] * np.geomspace(0.94, 1.06, RATE_STEPS)
