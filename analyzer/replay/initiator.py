@@ -55,7 +55,7 @@ from analyzer.replay.state import (
     Int64s,
     World,
 )
-from analyzer.replay.wire import pdu_stream_bytes
+from analyzer.replay.wire import filling_bytes, pdu_stream_bytes
 
 
 @engine_function
@@ -230,6 +230,7 @@ def send_command(world: World, queue: EventQueue, now: int, request: int) -> Non
         unsolicited = min(path.first_burst_bytes, asked.write_bytes) - immediate
     done.received_bytes = immediate
     done.granted_bytes = immediate
+    done.is_joined = filling_bytes(world.links[path.link_to], 2 * done.path, now, 1)
     send_data(world, queue, now, request, immediate, COMMAND_ARRIVES, NOTHING)
     if unsolicited > 0:
         done.granted_bytes += unsolicited

@@ -146,7 +146,7 @@ def _requests(timeline: Timeline, workload: Workload, world: World, answered_ns:
                 progress.completed_ns - progress.ready_ns, mask=progress.completed_ns == NEVER
             ),
             "seen_latency_ns": np.ma.MaskedArray(
-                answered_ns - _left_ns(workload, world),
+                answered_ns - left_ns(workload, world),
                 mask=progress.completed_ns == NEVER,
             ),
             "end": dictionary(progress.end, END_NAMES),
@@ -156,21 +156,24 @@ def _requests(timeline: Timeline, workload: Workload, world: World, answered_ns:
     )
 
 
-def _left_ns(workload: Workload, world: World) -> Int64s:
+def left_ns(workload: Workload, world: World) -> Int64s:
     """When the first packet of each command left, shape (requests,): its arrival less what it took.
 
-    A token bucket shows a packet as it arrives; on a wire it is seen before it is sent.
+    A token bucket shows a packet as it arrives; on a wire it is seen before it is sent. One that went behind
+    other bytes took as long as its own, with their share of what packets carry besides.
     """
     progress, path = world.progress, np.maximum(world.progress.path, 0)
     link = world.links[world.paths.link_to[path]]
     immediate = np.minimum(world.paths.immediate_bytes[path], workload.write_bytes)
     stream = world.paths.header_bytes[path] + immediate
-    packets = -(-stream // link["segment_bytes"])
-    wire = stream + packets * link["packet_overhead_bytes"]
-    first = np.minimum(wire, link["segment_bytes"] + link["packet_overhead_bytes"])
+    segment, overhead = link["segment_bytes"], link["packet_overhead_bytes"]
+    wire = stream + -(-stream // segment) * overhead
+    first = np.minimum(wire, segment + overhead)
     is_limiter = (link["credit_ns"] > 0) | (link["is_postpaid"] > 0)
+    alone = wire - np.where(is_limiter, first, 0)
+    taken_bytes = np.where(progress.is_joined > 0, stream + stream * overhead // segment, alone)
     rate = np.maximum(link["rate_bps"], 1)
-    taken = np.where(link["rate_bps"] > 0, (wire - np.where(is_limiter, first, 0)) * 8e9 / rate, 0)
+    taken = np.where(link["rate_bps"] > 0, taken_bytes * 8e9 / rate, 0)
     left = progress.arrived_ns - link["delay_ns"] - taken.astype(np.int64)
     has_left = progress.arrived_ns != NEVER
     found: Int64s = np.where(has_left, np.maximum(left, progress.sent_ns), progress.ready_ns)

@@ -167,6 +167,7 @@ PROGRESS = _record(
     reassigns="i4",
     resumed_bytes="i8",
     stage="i1",
+    is_joined="i1",
     end="i1",
     held="i1",
 )
@@ -178,6 +179,7 @@ chains requests that wait in one queue, ``next_in_set`` and ``previous_in_set`` 
 set. ``served_ns`` is what its service took. ``stream`` is the place of the queue depth (or the chain)
 that asks. Times are those of the last attempt, but for ``ready_ns``. ``retries`` counts all attempts but
 the first, ``reassigns`` moves of its allegiance; ``resumed_bytes`` of a read need not be sent again.
+``is_joined`` where its command begins in the last packet of what was written before.
 
 Rows behind the requests are attempts that the initiator gave up and the target has not ended yet.
 """

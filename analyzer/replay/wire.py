@@ -61,9 +61,7 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
     if link.halted_ns >= 0:
         now = link.halted_ns
         far = FAR_NS
-    filling = 0
-    if link.tail_owner == owner and now < min(link.tail_begins_ns, link.tail_left_ns):
-        filling = min(stream_bytes, link.tail_room_bytes)
+    filling = filling_bytes(link, owner, now, stream_bytes)
     rest = stream_bytes - filling
     packets = (rest + link.segment_bytes - 1) // link.segment_bytes
     wire_bytes = stream_bytes + packets * link.packet_overhead_bytes
@@ -104,6 +102,14 @@ def transmit(world: World, owner: int, direction: int, now: int, stream_bytes: i
         entry[6] = begun
         entry[7] = moves_tail
     return delivered
+
+
+@engine_function
+def filling_bytes(link: Any, owner: int, now: int, stream_bytes: int) -> int:
+    """How many of ``stream_bytes`` handed over at ``now`` go in the last packet of those that still wait."""
+    if link.tail_owner == owner and now < min(link.tail_begins_ns, link.tail_left_ns):
+        return int(min(stream_bytes, link.tail_room_bytes))
+    return 0
 
 
 @engine_step

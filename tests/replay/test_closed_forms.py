@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from analyzer.replay.made import WIRE, made_workload
+from analyzer.replay.outcome import left_ns
 from tests.replay.played import ideal_link, played
 
 GIGABIT = 10**9
@@ -186,3 +187,22 @@ def test_short_commands_cost_the_data_that_they_ask_for_hardly_an_acknowledgemen
     back = world.links[1]
     for_acknowledgements = back.wire_bytes - 400 * (4096 + 48) - back.packets * 66
     assert 0 <= for_acknowledgements <= (0 if depth == 1 else 6 * 66)
+
+
+@pytest.mark.parametrize("bucket_bytes", [0, 2000])
+def test_the_recorder_sees_a_command_that_waited_begin_in_the_packet_before(bucket_bytes):
+    """Writes of 4 KiB, written at once: 4144 bytes each go one behind another, 2.86 packets of 1538 bytes.
+
+    The first is seen when it is written (a full bucket lets its first packet pass at once), each other so
+    long before it is whole as its own bytes take with their share of the overhead.
+    """
+    count = 8
+    link = WIRE.model_copy(update={"bucket_bytes": bucket_bytes})
+    workload = made_workload(count, write_bytes=4096, issued_ns=np.zeros(count, np.int64))
+    world = played(workload, "single/-", (link,), immediate_bytes=8192, write_segment_bytes=8192)
+    assert world.progress.is_joined.tolist() == [0, *[1] * (count - 1)]
+    stream, segment, overhead = 4144, 1448, int(world.links.packet_overhead_bytes[0])
+    whole = world.progress.arrived_ns[:count] - world.links.delay_ns[0]
+    took = whole - left_ns(workload, world)[:count]
+    assert took[0] == (stream + 3 * overhead - bucket_bytes) * 8
+    assert (took[1:] == (stream + stream * overhead // segment) * 8).all()
