@@ -41,6 +41,9 @@ AGREEING = 0.02
 LARGEST_GAP = 0.25
 """Share of a packet's time that a lane may rest between two PDUs and still be called busy; within a PDU also
 such a share of its own time."""
+ONE_RATE, LESS_ACKS = 0.03, 0.5
+"""Directions of a link whose rates lie so near have one; that one counts which has so small a share of the
+acknowledgements of the other among its bytes."""
 ROUGH_SHARE_OF_PACKET = 0.15
 """Where PDUs end so near to what a bucket lets pass, it is a better guess than what they took alone."""
 
@@ -131,6 +134,39 @@ def _agrees(lane: LaneTimes, fit: BucketFit, guess_bps: float) -> bool:
     )
     credit = max(0, fit.bucket_bytes - lane.packet_bytes) / float(np.median(behind_first))
     return -AGREEING - credit <= fit.rate_bps / guess_bps - 1 <= AGREEING
+
+
+def ack_share(lane: LaneTimes) -> float:
+    """The acknowledgements of the other direction among the bytes of this one; 0 where nothing was sent."""
+    sent = int(lane.wire_bytes.sum())
+    return len(lane.ack_ns) * lane.ack_bytes / sent if sent else 0.0
+
+
+def balanced(lanes: Sequence[LaneRate], ack_shares: Sequence[float]) -> list[LaneRate]:
+    """The same lanes, two of each link, and as many shares; both ways of a link have one rate if they can.
+
+    When acknowledgements passed is only estimated, and off by one or two percent of a rate where data of the
+    other direction is many times more. Of two rates that are both sure and within 3 % of each other the one
+    that acknowledgements disturb less is taken for both.
+    """
+    result = list(lanes)
+    for place in range(0, len(lanes), 2):
+        ways = sorted((place, place + 1), key=lambda way: ack_shares[way])
+        better, worse = (lanes[way] for way in ways)
+        is_sure = better.confidence is worse.confidence is Confidence.HIGH
+        is_near = abs(worse.rate_bps - better.rate_bps) <= ONE_RATE * better.rate_bps
+        if is_sure and is_near and ack_shares[ways[0]] <= LESS_ACKS * ack_shares[ways[1]]:
+            rests_on = (
+                f"{worse.rests_on}; taken as of the other direction, with fewer acknowledgements between"
+            )
+            result[ways[1]] = replace(
+                worse,
+                rate_bps=better.rate_bps,
+                low_bps=better.low_bps,
+                high_bps=better.high_bps,
+                rests_on=rests_on,
+            )
+    return result
 
 
 def alike(lanes: Sequence[LaneRate]) -> list[LaneRate]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from analyzer.errors import UnusableInputError
 from analyzer.replay.calibrated import CalibratedValue, Confidence
 from analyzer.replay.given import NOTHING_GIVEN, Given
-from analyzer.replay.link_rates import LaneRate, alike, lane_rate
+from analyzer.replay.link_rates import LaneRate, ack_share, alike, balanced, lane_rate
 from analyzer.replay.recorder_place import RoundTrips, round_trips
 from analyzer.replay.token_buckets import LaneTimes, paid_until
 from analyzer.tables.folder import Timeline
@@ -135,12 +135,7 @@ def recorded_links(timeline: Timeline, given: Given = NOTHING_GIVEN) -> Recorded
     values += trips.values
     pdus = _pdu_columns(timeline, link_of, mtu - header, header + FRAME_BYTES)
     per_ack = _packets_per_ack(timeline, link_of, pdus, mtu - header, names, values)
-    found = alike(
-        [
-            _lane_rate(timeline, link_of, pdus, lane, mtu, header, per_ack, given)
-            for lane in range(2 * len(names))
-        ]
-    )
+    found = _lane_rates(timeline, link_of, pdus, mtu, header, per_ack, given)
     kinds = _kinds_of_links(found, trips.rtt_ns, mtu, names, given, values)
     rates = _rates(found, kinds, mtu, names, values)
     overhead = header + np.where(kinds > 0, FRAME_BYTES, WIRE_BYTES)
@@ -294,22 +289,27 @@ def _packets_per_ack(
     return np.where((found == 0) & (len(shown) > 0), int(np.median(shown)) if len(shown) else 0, found)
 
 
-def _lane_rate(
+def _lane_rates(
     timeline: Timeline,
     link_of: npt.NDArray[np.int32],
     pdus: PduColumns,
-    lane: int,
     mtu: Int64s,
     header: Int64s,
     per_ack: Int64s,
     given: Given,
-) -> LaneRate:
-    """What the times of one direction say of its rate."""
-    link = lane // 2
-    bursts = timeline.values("connections", "largest_segment_bytes")[link_of == link] > ORDINARY_MTUS.stop
-    packet_bytes = int(mtu[link]) + FRAME_BYTES
-    times = _lane_times(pdus, lane, packet_bytes, int(header[link]), int(per_ack[link]))
-    return lane_rate(times, bool(bursts.any()), given.rate_of(link))
+) -> list[LaneRate]:
+    """What the times of both directions of each link say of their rates."""
+    lanes = [
+        _lane_times(pdus, lane, int(mtu[link]) + FRAME_BYTES, int(header[link]), int(per_ack[link]))
+        for link in range(len(mtu))
+        for lane in (2 * link, 2 * link + 1)
+    ]
+    segments = timeline.values("connections", "largest_segment_bytes")
+    shown = []
+    for lane, times in enumerate(lanes):
+        bursts = segments[link_of == lane // 2] > ORDINARY_MTUS.stop
+        shown.append(lane_rate(times, bool(bursts.any()), given.rate_of(lane // 2)))
+    return alike(balanced(shown, [ack_share(times) for times in lanes]))
 
 
 def _lane_times(
