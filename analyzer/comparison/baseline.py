@@ -18,6 +18,7 @@ from types import MappingProxyType
 import numpy as np
 
 from analyzer.comparison.differences import difference_percent
+from analyzer.comparison.path_loads import lost_balance
 from analyzer.comparison.request_columns import (
     RequestColumns,
     recorded_requests,
@@ -134,7 +135,7 @@ def baseline_error(outcome: Outcome, timeline: Timeline) -> BaselineError:
     fit = judge(errors, loose)
     sentence = _sentence(fit, errors) + _told_loosely(loose, recorded)
     if fit in (Fit.FAIR, Fit.POOR, Fit.UNKNOWN):
-        sentence += lacking or _not_told(outcome)
+        sentence += lacking or lost_balance(recorded, replayed) or _not_told(outcome)
     return BaselineError(outcome.label, fit, errors, sentence, recorded, replayed)
 
 
