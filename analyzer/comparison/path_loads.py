@@ -41,8 +41,8 @@ def lost_balance(recorded: RequestColumns, replayed: RequestColumns) -> str:
     had, has = (f"{100 * share[place]:.0f}\u00a0%" for share in (before, after))
     return (
         f" Likely cause: of all that was outstanding connection {paths[place]} had {had} in the recording, "
-        f"and has {has} in the replay. The recording chose paths by load, the replay as recorded repeats its choices. "
-        "Predictions by a policy look at the load."
+        f"and has {has} in the replay. The recording chose paths by load, the replay as recorded repeats its "
+        "choices. Predictions by a policy look at the load."
     )
 
 
