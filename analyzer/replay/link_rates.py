@@ -44,6 +44,9 @@ such a share of its own time."""
 ONE_RATE, LESS_ACKS = 0.03, 0.5
 """Directions of a link whose rates lie so near have one; that one counts which has so small a share of the
 acknowledgements of the other among its bytes."""
+SURE_SHARE_OF_PDU = 0.01
+"""So near to what a bucket lets pass PDUs have to end to be sure of it, in shares of what they take behind
+their first packet: what makes all of them late by more tilts the rate."""
 ROUGH_SHARE_OF_PACKET = 0.15
 """Where PDUs end so near to what a bucket lets pass, it is a better guess than what they took alone."""
 
@@ -90,7 +93,8 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
     fit = fitted(lane, guess)
     residual = fit.residual_ns / packet_ns if fit is not None else np.inf
     is_good = fit is not None and fit.residual_ns <= max(FINEST_NS, GOOD_SHARE_OF_PACKET * packet_ns)
-    if fit is not None and is_good and fit.is_sharp and (not large or _agrees(lane, fit, guess)):
+    is_sure = fit is not None and is_good and fit.is_sharp and _is_near(lane, fit)
+    if fit is not None and is_sure and (not large or _agrees(lane, fit, guess)):
         rests_on = (
             f"{fit.count} PDUs end within {fit.residual_ns / 1e3:.0f} us (median) of what a bucket of "
             f"{fit.bucket_bytes} bytes lets pass at this rate"
@@ -125,6 +129,13 @@ def _of_fit(fit: BucketFit, rests_on: str, confidence: Confidence) -> LaneRate:
         fit.bucket_bytes,
         fit.is_bucket_open,
     )
+
+
+def _is_near(lane: LaneTimes, fit: BucketFit) -> bool:
+    """Whether PDUs end so near to what the bucket says that no common delay of theirs matters."""
+    behind_first = lane.wire_bytes[lane.wire_bytes > 2 * lane.packet_bytes] - lane.packet_bytes
+    took_ns = float(np.median(behind_first)) * 8e9 / fit.rate_bps
+    return fit.residual_ns <= SURE_SHARE_OF_PDU * took_ns
 
 
 def _agrees(lane: LaneTimes, fit: BucketFit, guess_bps: float) -> bool:

@@ -170,6 +170,20 @@ def test_large_pdus_look_faster_by_what_a_bucket_lets_pass_at_once(bucket):
     assert found.bucket_bytes == pytest.approx(bucket, rel=0.1)
 
 
+@pytest.mark.parametrize(("late_ns", "confidence"), [(2_000, Confidence.HIGH), (18_000, Confidence.LOW)])
+def test_short_pdus_that_end_late_are_not_sure_of_a_rate(late_ns, confidence):
+    """Writes of three packets, some behind another, whose last packets a timer lets go late.
+
+    On the fast one of two links, where hosts let them go 12 us late, 40 Mbit/s were surely 38.
+    """
+    random = np.random.default_rng(6)
+    sizes = np.full(500, 3 * PACKET)
+    at = np.cumsum(random.exponential(2.5 * 3 * PACKET * 200.0, 500))
+    first, last = through_bucket(40e6, 2000, sizes, at)
+    late = last + random.exponential(late_ns, 500).astype(np.int64)
+    assert lane_rate(lane_of(first, late, sizes), has_offload=False).confidence is confidence
+
+
 @pytest.mark.skipif(not WHATIF.is_dir(), reason=f"no recordings in {WHATIF}")
 @pytest.mark.parametrize(
     "name", ["W6-fail-mcs2-rr-retry", "W6-mpio2-lqd", "W6-asym-mpio2-rr", "W3-asym-mpio2-rr"]
