@@ -106,7 +106,7 @@ def lane_rate(lane: LaneTimes, has_offload: bool, given_bps: int | None = None) 
     if large:
         return _of_large(lane, alone, guess)
     if fit is not None and residual <= ROUGH_SHARE_OF_PACKET:
-        rests_on = f"{fit.count} short PDUs, never one behind another: rate and bucket cannot be told apart"
+        rests_on = f"{fit.count} short PDUs, which hardly tell rate and bucket apart"
         return _of_fit(fit, rests_on, Confidence.LOW)
     low, high = np.percentile(alone, [5, 95])
     return LaneRate(
@@ -133,17 +133,14 @@ def _of_fit(fit: BucketFit, rests_on: str, confidence: Confidence) -> LaneRate:
 
 def _is_near(lane: LaneTimes, fit: BucketFit) -> bool:
     """Whether PDUs end so near to what the bucket says that no common delay of theirs matters."""
-    behind_first = lane.wire_bytes[lane.wire_bytes > 2 * lane.packet_bytes] - lane.packet_bytes
-    took_ns = float(np.median(behind_first)) * 8e9 / fit.rate_bps
+    took_ns = float(np.median(_behind_first(lane, 2))) * 8e9 / fit.rate_bps
     return fit.residual_ns <= SURE_SHARE_OF_PDU * took_ns
 
 
 def _agrees(lane: LaneTimes, fit: BucketFit, guess_bps: float) -> bool:
     """Whether a bucket's rate is what large PDUs show, which look faster by what a full bucket lets pass."""
-    behind_first = (
-        lane.wire_bytes[lane.wire_bytes > LARGE_PDU_PACKETS * lane.packet_bytes] - lane.packet_bytes
-    )
-    credit = max(0, fit.bucket_bytes - lane.packet_bytes) / float(np.median(behind_first))
+    behind_first = float(np.median(_behind_first(lane, LARGE_PDU_PACKETS)))
+    credit = max(0, fit.bucket_bytes - lane.packet_bytes) / behind_first
     return -AGREEING - credit <= fit.rate_bps / guess_bps - 1 <= AGREEING
 
 
@@ -167,9 +164,7 @@ def balanced(lanes: Sequence[LaneRate], ack_shares: Sequence[float]) -> list[Lan
         is_sure = better.confidence is worse.confidence is Confidence.HIGH
         is_near = abs(worse.rate_bps - better.rate_bps) <= ONE_RATE * better.rate_bps
         if is_sure and is_near and ack_shares[ways[0]] <= LESS_ACKS * ack_shares[ways[1]]:
-            rests_on = (
-                f"{worse.rests_on}; taken as of the other direction, with fewer acknowledgements between"
-            )
+            rests_on = f"{worse.rests_on}; as of the other direction, which acknowledgements disturb less"
             result[ways[1]] = replace(
                 worse,
                 rate_bps=better.rate_bps,
@@ -209,16 +204,16 @@ def _of_large(lane: LaneTimes, rates: Float64s, rate: float) -> LaneRate:
     Less sure where these scatter by more than 5 %, or are so short that what a bucket lets pass counts.
     """
     low, high = (float(one) for one in np.percentile(rates, [25, 75]))
-    is_sure = high <= SPREAD * low and np.median(_behind_first(lane)) >= STRETCH_PACKETS * lane.packet_bytes
+    behind_first = float(np.median(_behind_first(lane, LARGE_PDU_PACKETS)))
+    is_sure = high <= SPREAD * low and behind_first >= STRETCH_PACKETS * lane.packet_bytes
     rests_on = f"median of {len(rates)} large PDUs"
     confidence = Confidence.HIGH if is_sure else Confidence.MEDIUM
     return LaneRate(_limited(rate), rests_on, confidence, low, high, *_bucket(lane, rate))
 
 
-def _behind_first(lane: LaneTimes) -> Int64s:
-    """The bytes of each large PDU behind its first packet."""
-    is_large = lane.wire_bytes > LARGE_PDU_PACKETS * lane.packet_bytes
-    behind: Int64s = lane.wire_bytes[is_large] - lane.packet_bytes
+def _behind_first(lane: LaneTimes, packets: int) -> Int64s:
+    """The bytes behind the first packet of each PDU of more than so many packets."""
+    behind: Int64s = lane.wire_bytes[lane.wire_bytes > packets * lane.packet_bytes] - lane.packet_bytes
     return behind
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import analyzer
 from analyzer.replay.calibrated import Confidence
-from analyzer.replay.link_rates import LaneRate, alike, lane_rate
+from analyzer.replay.link_rates import LaneRate, alike, balanced, lane_rate
 from analyzer.replay.recorded_links import recorded_links
 from analyzer.replay.token_buckets import LaneTimes, bucket_behind_rests, fitted, paid_until
 from tests.real import MORE_CAPTURES
@@ -91,6 +92,25 @@ def test_pdus_that_share_packets_show_the_rate_without_a_bias(pdu_bytes, pdus):
     found = lane_rate(lane, has_offload=False)
     assert found.confidence is Confidence.HIGH
     assert found.rate_bps == pytest.approx(rate, rel=0.001 if pdus > 200 else 0.005)
+
+
+def test_of_two_directions_the_one_that_acknowledgements_disturb_less_tells_the_rate():
+    """Reads mostly: their acknowledgements are a twentieth of the bytes that writes send the other way."""
+    sure = [
+        LaneRate(40.7e6, "a", Confidence.HIGH, 40.4e6, 40.8e6),
+        LaneRate(39.9e6, "b", Confidence.HIGH, 39.8e6, 40.0e6),
+    ]
+    found = balanced(sure, [0.046, 0.007])
+    assert [one.rate_bps for one in found] == [39.9e6, 39.9e6]
+    assert (found[0].low_bps, found[0].high_bps) == (39.8e6, 40.0e6)
+    assert "disturb less" in found[0].rests_on
+    assert found[1] is sure[1]
+    assert balanced(sure, [0.018, 0.017]) == sure, "both are disturbed alike"
+    slower = [replace(sure[0], rate_bps=38e6), sure[1]]
+    assert balanced(slower, [0.046, 0.007]) == slower, "a link may have two rates"
+    unsure = [sure[0], replace(sure[1], confidence=Confidence.MEDIUM)]
+    assert balanced(unsure, [0.046, 0.007]) == unsure
+    assert balanced([], []) == []
 
 
 def test_links_whose_rates_cannot_be_told_apart_are_alike():
