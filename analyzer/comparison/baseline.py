@@ -46,6 +46,8 @@ LIMITS_PERCENT: dict[str, float] = {
 }
 """Largest error of a good fit. Measures without a limit are shown, not judged."""
 
+HARDLY_USED = 0.1
+"""A direction that sends for less of the time explains no misfit by its rate."""
 UNANSWERED, AGAIN = 0.02, 0.001
 """Shares of commands without an answer, and of packets sent again, from which on they explain a misfit."""
 
@@ -201,14 +203,21 @@ def _lacking(timeline: Timeline) -> str:
 
 
 def _not_told(outcome: Outcome) -> str:
-    """Which values that the model rests on the capture did not tell."""
+    """Which values that the model rests on the capture did not tell, but for rates of ways hardly used."""
+    ways = ("to_target", "from_target")
+    span = int(
+        (outcome.values("requests", "completed_ns", 0) - outcome.values("requests", "ready_ns").min()).max()
+    )
+    busy = {way: int(outcome.values("paths", f"busy_{way}_ns").max(initial=0)) for way in ways}
+    needless = tuple(f"rate {way.replace('_', ' ')}" for way in ways if busy[way] < HARDLY_USED * span)
     calibration = outcome.manifest.get("calibration", ())
     unsure = [
         str(value["name"])
         for value in calibration
         if value.get("confidence") == "low" and str(value["name"]).startswith(("rate", "queue depth"))
     ]
-    return f" Likely cause: not told by the capture: {', '.join(unsure)}." if unsure else ""
+    told = [name for name in unsure if not (needless and name.startswith(needless))]
+    return f" Likely cause: not told by the capture: {', '.join(told)}." if told else ""
 
 
 _PERCENTILES = {"latency_ns_p50": ("median", 0.5), "latency_ns_p99": ("p99", 0.99)}

@@ -16,8 +16,8 @@ from analyzer.comparison.request_columns import RequestColumns
 FEWEST_COMMANDS = 100
 BY_LOAD_SHARE = 0.7
 """So many commands went where fewest were outstanding; of round-robin over unequal links half do."""
-DRIFT = 0.1
-"""So far has the share of a path in all that was outstanding to move."""
+DRIFT, MOST_PARTS = 0.1, 10
+"""So far has a path's share of what was outstanding to move, in one of so many parts of the recording."""
 
 
 def lost_balance(recorded: RequestColumns, replayed: RequestColumns) -> str:
@@ -33,16 +33,17 @@ def lost_balance(recorded: RequestColumns, replayed: RequestColumns) -> str:
         or chosen_by_load(recorded.where(moves)) < BY_LOAD_SHARE
     ):
         return ""
-    before = _shares(recorded, recorded, paths)
-    after = _shares(replayed, recorded, paths)
-    place = int(np.argmax(np.abs(after - before)))
-    if abs(after[place] - before[place]) < DRIFT:
+    before, after = _shares(recorded, recorded, paths), _shares(replayed, recorded, paths)
+    part, place = np.unravel_index(int(np.argmax(np.abs(after - before))), before.shape)
+    had, has = before[part, place], after[part, place]
+    if abs(has - had) < DRIFT:
         return ""
-    had, has = (f"{100 * share[place]:.0f}\u00a0%" for share in (before, after))
+    shares = (
+        f"had {100 * had:.0f}\u00a0% in the recording, and at times has {100 * has:.0f}\u00a0% in the replay"
+    )
     return (
-        f" Likely cause: of all that was outstanding connection {paths[place]} had {had} in the recording, "
-        f"and has {has} in the replay. The recording chose paths by load, the replay as recorded repeats its "
-        "choices. Predictions by a policy look at the load."
+        f" Likely cause: of what was outstanding connection {paths[place]} {shares}. The recording chose paths "
+        "by load, the replay as recorded repeats its choices. Predictions by a policy look at the load."
     )
 
 
@@ -63,14 +64,20 @@ def chosen_by_load(requests: RequestColumns) -> float:
 def _shares(
     requests: RequestColumns, recorded: RequestColumns, paths: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.float64]:
-    """What each path has of the time that all requests were outstanding, shape (paths,).
+    """What each path has of the time that requests were outstanding, shape (parts, paths).
 
-    The path of a request is the recorded one of its task.
+    The parts are of as many tasks each, in their order; a request counts for the recorded path of its task.
     """
-    path_of = np.full(int(max(recorded.task_index.max(), requests.task_index.max())) + 1, -1)
+    tasks = int(max(recorded.task_index.max(), requests.task_index.max(initial=0))) + 1
+    parts = max(1, min(MOST_PARTS, len(recorded) // FEWEST_COMMANDS))
+    path_of, part_of = np.full(tasks, -1), np.zeros(tasks, np.int64)
     path_of[recorded.task_index] = recorded.path
+    part_of[recorded.task_index] = np.arange(len(recorded)) * parts // len(recorded)
     counted = requests.is_completed & (requests.task_index >= 0)
-    path = path_of[requests.task_index[counted]]
-    latency = requests.latency_ns[counted]
-    total = np.array([latency[path == one].sum() for one in paths], np.float64)
-    return total / max(float(total.sum()), 1.0)
+    task, latency = requests.task_index[counted], requests.latency_ns[counted]
+    total: npt.NDArray[np.float64] = np.zeros((parts, len(paths)))
+    for row, path in enumerate(paths):
+        mine = path_of[task] == path
+        total[:, row] = np.bincount(part_of[task[mine]], latency[mine], parts)
+    total /= np.maximum(total.sum(axis=1, keepdims=True), 1.0)
+    return total

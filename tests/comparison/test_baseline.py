@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from analyzer.comparison.baseline import (
@@ -15,6 +16,7 @@ from analyzer.comparison.baseline import (
 )
 from analyzer.comparison.request_columns import RequestColumns, recorded_requests
 from analyzer.measures import MEASURE_BY_NAME
+from analyzer.tables.folder import Outcome
 from tests.made import BEGIN_NS, make_outcome, make_timeline
 
 
@@ -34,6 +36,28 @@ def test_a_replay_of_half_the_latency_is_a_poor_fit_and_says_so():
     assert error.error_percent("latency_ns_p50") == pytest.approx(-50, abs=0.01)
     assert "does not reproduce" in error.sentence
     assert "median latency \N{MINUS SIGN}50.0" in error.sentence
+
+
+@pytest.mark.parametrize(("busy_share", "is_told"), [(0.5, True), (0.01, False)])
+def test_the_rate_of_a_direction_that_hardly_sends_is_no_cause_of_a_misfit(busy_share, is_told):
+    """Reads send nothing but commands to the target: that its rate is not known explains nothing."""
+    timeline = make_timeline()
+    made = make_outcome(timeline, "as-recorded", faster=2.0)
+    paths = made.arrow["paths"]
+    span = made.values("requests", "completed_ns").max() - made.values("requests", "ready_ns").min()
+    busy = pa.array(np.full(paths.num_rows, int(busy_share * span)))
+    place = paths.schema.get_field_index("busy_to_target_ns")
+    unsure = [
+        {"name": "rate to target, a - b", "confidence": "low"},
+        {"name": "rate of c", "confidence": "high"},
+    ]
+    outcome = Outcome(
+        {**made.arrow, "paths": paths.set_column(place, paths.schema.field(place), busy)},
+        {**made.manifest, "calibration": unsure},
+    )
+    sentence = baseline_error(outcome, timeline).sentence
+    assert ("not told by the capture: rate to target, a - b." in sentence) == is_told
+    assert ("Likely cause" in sentence) == is_told
 
 
 @pytest.mark.parametrize(
