@@ -38,12 +38,10 @@ def lost_balance(recorded: RequestColumns, replayed: RequestColumns) -> str:
     had, has = before[part, place], after[part, place]
     if abs(has - had) < DRIFT:
         return ""
-    shares = (
-        f"had {100 * had:.0f}\u00a0% in the recording, and at times has {100 * has:.0f}\u00a0% in the replay"
-    )
+    told = f"{100 * had:.0f}\u00a0% in the recording, and at times has {100 * has:.0f}\u00a0% in the replay"
     return (
-        f" Likely cause: of what was outstanding connection {paths[place]} {shares}. The recording chose paths "
-        "by load, the replay as recorded repeats its choices. Predictions by a policy look at the load."
+        f" Likely cause: of what was outstanding connection {paths[place]} had {told}. The recording chose "
+        "paths by load, the replay as recorded repeats its choices. Predictions by a policy look at the load."
     )
 
 
