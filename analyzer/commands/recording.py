@@ -28,6 +28,7 @@ from analyzer.decoders.live import LiveCounter, LiveFigures
 from analyzer.decoders.pipeline import Pipeline
 from analyzer.decoders.snap_length import WHOLE, header_snap_length
 from analyzer.diagnostics import DiagnosticLog
+from analyzer.errors import UnusableInputError
 
 PAUSE_S = 0.1
 REFRESH_S = 0.5
@@ -143,9 +144,14 @@ def _packets_of(
         time.sleep(PAUSE_S)
         return True
 
-    if not path.exists():  # the ring was faster
+    try:
+        source = GrowingSource(path, wait)
+    except UnusableInputError:
+        # A ring may write over a file at any moment before it is open.
+        if path.exists():
+            raise
         return
-    reader = CaptureReader(GrowingSource(path, wait), position - 1, DiagnosticLog())
+    reader = CaptureReader(source, position - 1, DiagnosticLog())
     try:
         for batch in reader.batches():
             pipeline.take(batch.chunk, batch.packets, batch.packet_count, batch.first_packet, position - 1)

@@ -7,14 +7,17 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import analyzer
 from analyzer.capture.recorder import RecordingOptions, portal_filter
-from analyzer.commands.recording import line, record, record_with_sample
+from analyzer.commands.recording import _packets_of, line, record, record_with_sample
 from analyzer.decoders import native
 from analyzer.decoders.live import LiveFigures
+from analyzer.decoders.pipeline import Pipeline
+from analyzer.errors import UnusableInputError
 from analyzer.tables.folder import Timeline
 from tests.commands.run import ANALYZER, run
 from tests.live import Target, running_target, tool
@@ -114,6 +117,20 @@ def test_a_ring_keeps_the_last_files(tmp_path: Path) -> None:
     assert sorted(tmp_path.glob("ring*")) == files
     assert not files[0].name.startswith("ring_00001")
     assert len(analyzer.analyze(*files).tasks) > 10
+
+
+def test_a_file_that_the_ring_wrote_over_before_it_was_read_is_passed_by(tmp_path: Path) -> None:
+    """The counter falls behind on a busy machine; the recording goes on. A file that is there is an error."""
+    folder = tmp_path / "ring_00002.pcapng"
+    folder.mkdir()
+    recorder = SimpleNamespace(files=[tmp_path / "ring_00001.pcapng", folder], is_running=False)
+
+    def read(position: int) -> list[int]:
+        return list(_packets_of(recorder, position, Pipeline([]), lambda _: None, 7, lambda _: False))
+
+    assert read(1) == []
+    with pytest.raises(UnusableInputError, match="cannot be opened"):
+        read(2)
 
 
 @pytest.mark.parametrize(
