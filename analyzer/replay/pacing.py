@@ -71,13 +71,13 @@ class Pacing:
 def spans_of(timeline: Timeline, links: RecordedLinks) -> Spans:
     """Bounds on the time at which each task was asked for."""
     left = timeline.values("tasks", "command_ns").astype(np.int64)
-    is_seen, since_ns = _left_freely(timeline, links)
+    is_seen, went = _left_freely(timeline, links)
     acknowledged, unacknowledged = _acknowledged(timeline)
     is_acknowledging = acknowledged > 0
     latest = np.where(is_seen, left, np.minimum(left, np.maximum(unacknowledged - 1, acknowledged)))
     earliest = np.where(is_acknowledging, np.minimum(acknowledged, latest), latest)
     # What acknowledges nothing since all lay idle was asked for together with the first that left then.
-    begun = _busy_since(left, np.where(is_seen, left, since_ns), timeline.values("tasks", "ended_ns"))
+    begun = _busy_since(left, np.where(is_seen, left, went), timeline.values("tasks", "ended_ns"))
     is_first = is_acknowledging & ~is_seen & (acknowledged < begun)
     latest = np.where(is_first, np.minimum(begun, latest), latest)
     session = timeline.values("tasks", "session_index")

@@ -34,6 +34,11 @@ def through_bucket(rate, bucket, sizes, at):
     return np.array(first, np.int64), np.array(last, np.int64)
 
 
+def lane_of(first, last, sizes):
+    count = len(sizes)
+    return LaneTimes(first, last, np.full(count, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+
+
 @pytest.mark.parametrize(("rate", "bucket"), [(40e6, 2000), (10e6, 1600), (100e6, 2500)])
 def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
     """Reads of three packets, some right behind another, so that rate and bucket can be told apart."""
@@ -41,7 +46,7 @@ def test_a_bucket_is_found_from_the_ends_of_pdus(rate, bucket):
     sizes = np.full(400, 4338)
     at = np.cumsum(random.exponential(3 * 4338 * 8e9 / rate, 400))
     first, last = through_bucket(rate, bucket, sizes, at)
-    lane = LaneTimes(first, last, np.full(400, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    lane = lane_of(first, last, sizes)
     found = fitted(lane, float(np.median((4338 - PACKET) * 8e9 / (last - first))))
     assert found is not None
     assert found.rate_bps == pytest.approx(rate, rel=0.02)
@@ -63,18 +68,18 @@ def test_a_bucket_that_few_rests_fill_is_found_from_what_passed_behind_those(rat
     at = np.cumsum(gaps) * 8e9 / rate
     first, last = through_bucket(rate, bucket, sizes, at)
     last = last + random.exponential(2_000, len(last)).astype(np.int64)
-    lane = LaneTimes(first, last, np.full(1500, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    lane = lane_of(first, last, sizes)
     assert bucket_behind_rests(lane, rate) == pytest.approx(bucket, rel=0.03)
 
 
 def test_without_rests_nothing_shows_the_size_of_a_bucket():
     sizes = np.full(300, 4338)
     first, last = through_bucket(40e6, 2000, sizes, np.arange(300) * 4338 * 200.0)
-    lane = LaneTimes(first, last, np.full(300, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
+    lane = lane_of(first, last, sizes)
     assert bucket_behind_rests(lane, 40e6) is None
     short = np.full(300, 1600)
     first, last = through_bucket(40e6, 4000, short, np.arange(300) * 16000 * 200.0)
-    lane = LaneTimes(first, last, np.full(300, PACKET), short, np.zeros(0, np.int64), 66, PACKET)
+    lane = lane_of(first, last, short)
     assert bucket_behind_rests(lane, 40e6) is None, "PDUs that the bucket lets pass whole say nothing of it"
 
 
@@ -125,11 +130,6 @@ def test_links_whose_rates_cannot_be_told_apart_are_alike():
     assert [one.rate_bps for one in found] == [39.96e6, 39.96e6, 39.50e6, 30.00e6]
     assert "alike" in found[0].rests_on
     assert found[1:] == lanes[1:]
-
-
-def lane_of(first, last, sizes):
-    count = len(sizes)
-    return LaneTimes(first, last, np.full(count, PACKET), sizes, np.zeros(0, np.int64), 66, PACKET)
 
 
 def test_a_sender_that_pauses_within_pdus_does_not_make_the_link_slow():
